@@ -1,0 +1,60 @@
+//! A hash of the history, to compare replicas.
+
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::error::{EtcdError, Stop, StoreFault, disk};
+use crate::record::Record;
+use crate::revision::Revision;
+use crate::store::{Rows, Shared};
+use crate::view::Reader;
+
+/// The hash of a store's history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HashKv {
+    /// XXH3 (64 bits) of all rows that the compacted revision keeps, up to the hashed revision.
+    pub hash: u64,
+    /// History below this revision is not in it.
+    pub compacted_revision: i64,
+    /// The revision it was taken at.
+    pub revision: i64,
+}
+
+/// Hashes what a reader sees, up to `revision`; [`EtcdError::Compacted`] if a compaction
+/// overtakes it. Whether compaction has deleted its rows yet makes no difference.
+pub(crate) fn hash_kv(
+    shared: &Shared,
+    reader: &Reader<'_, Rows>,
+    revision: i64,
+) -> Result<HashKv, Stop> {
+    let end = Revision::new(revision, u32::MAX).row_key();
+    let mut hasher = Xxh3::new();
+    let rows = reader
+        .rows
+        .range::<&crate::revision::RowKey>(&Revision::new(0, 0).row_key()..=&end)
+        .map_err(disk("reading the rows"))?;
+    for row in rows {
+        let (key, value) = row.map_err(disk("reading the rows"))?;
+        let at = Revision::from_row_key(key.value())
+            .ok_or_else(|| StoreFault::damaged("a row has an impossible revision"))?;
+        if at.main > reader.compacted || keeps(shared, reader.compacted, at, value.value())? {
+            hasher.update(key.value());
+            hasher.update(&(value.value().len() as u64).to_le_bytes());
+            hasher.update(value.value());
+        }
+    }
+    Ok(HashKv {
+        hash: hasher.digest(),
+        compacted_revision: reader.compacted,
+        revision,
+    })
+}
+
+/// Whether a compacted row is still readable.
+fn keeps(shared: &Shared, compacted: i64, at: Revision, row: &[u8]) -> Result<bool, Stop> {
+    let record = Record::decode(row)?;
+    let state = shared.state.read();
+    if state.view.compacted != compacted {
+        return Err(EtcdError::Compacted.into());
+    }
+    Ok(state.index.keeps(record.key(), at, compacted))
+}

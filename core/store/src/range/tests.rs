@@ -1,0 +1,245 @@
+use quorate_proto::etcdserverpb::RangeRequest;
+use quorate_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
+
+use crate::error::EtcdError;
+use crate::testing::*;
+
+/// b, a, c at revisions 2, 3, 4; then b again at 5.
+fn filled() -> Fixture {
+    let fixture = Fixture::new();
+    for (key, value) in [("b", "x"), ("a", "z"), ("c", "y"), ("b", "w")] {
+        fixture.put(key, value);
+    }
+    fixture
+}
+
+fn keys(fixture: &Fixture, request: RangeRequest) -> String {
+    let kvs = fixture.range(&request).unwrap().kvs;
+    kvs.iter()
+        .map(|kv| String::from_utf8_lossy(&kv.key))
+        .collect()
+}
+
+fn all() -> RangeRequest {
+    range("\0", "\0")
+}
+
+#[test]
+fn an_empty_store_is_at_revision_one() {
+    let fixture = Fixture::new();
+    let response = fixture.range(&all()).unwrap();
+    assert_eq!(response.header.unwrap().revision, 1);
+    assert_eq!((response.count, response.more), (0, false));
+    assert_eq!(fixture.store.revision(), 1);
+}
+
+#[test]
+fn a_key_carries_its_numbers() {
+    let fixture = filled();
+    let kv = fixture.get("b").unwrap();
+    assert_eq!((kv.create_revision, kv.mod_revision, kv.version), (2, 5, 2));
+    assert_eq!(kv.value, "w");
+    fixture.delete("b", "");
+    assert_eq!(fixture.get("b"), None);
+    fixture.put("b", "again");
+    let kv = fixture.get("b").unwrap();
+    assert_eq!((kv.create_revision, kv.mod_revision, kv.version), (7, 7, 1));
+}
+
+#[test]
+fn an_empty_key_is_refused() {
+    let fixture = filled();
+    assert_eq!(fixture.range(&range("", "z")), Err(EtcdError::EmptyKey));
+}
+
+#[test]
+fn ends_are_exclusive_open_or_absent() {
+    let fixture = filled();
+    assert_eq!(keys(&fixture, range("a", "c")), "ab");
+    assert_eq!(keys(&fixture, range("b", "\0")), "bc");
+    assert_eq!(keys(&fixture, all()), "abc");
+    assert_eq!(keys(&fixture, range("c", "a")), "");
+    assert_eq!(keys(&fixture, range("a", "")), "a");
+}
+
+#[test]
+fn the_count_ignores_limit_and_filters_and_more_needs_a_limit() {
+    let fixture = filled();
+    let limited = RangeRequest { limit: 2, ..all() };
+    let response = fixture.range(&limited).unwrap();
+    assert_eq!((response.kvs.len(), response.count), (2, 3));
+    assert!(response.more);
+    let exact = RangeRequest { limit: 3, ..all() };
+    assert!(!fixture.range(&exact).unwrap().more);
+    let filtered = RangeRequest {
+        min_mod_revision: 4,
+        ..all()
+    };
+    let response = fixture.range(&filtered).unwrap();
+    assert_eq!((response.kvs.len(), response.count), (2, 3));
+    assert!(!response.more);
+    let counted = RangeRequest {
+        count_only: true,
+        limit: 1,
+        ..all()
+    };
+    let response = fixture.range(&counted).unwrap();
+    assert_eq!((response.kvs.len(), response.count), (0, 3));
+    assert!(!response.more);
+}
+
+#[test]
+fn filters_are_inclusive_on_both_sides() {
+    let fixture = filled();
+    let modified = RangeRequest {
+        min_mod_revision: 3,
+        max_mod_revision: 4,
+        ..all()
+    };
+    assert_eq!(keys(&fixture, modified), "ac");
+    let created = RangeRequest {
+        min_create_revision: 2,
+        max_create_revision: 3,
+        ..all()
+    };
+    assert_eq!(keys(&fixture, created), "ab");
+}
+
+#[test]
+fn keys_only_leaves_out_the_values() {
+    let fixture = filled();
+    for sort_target in [SortTarget::Key, SortTarget::Value] {
+        let request = RangeRequest {
+            keys_only: true,
+            sort_target: sort_target.into(),
+            ..all()
+        };
+        let kvs = fixture.range(&request).unwrap().kvs;
+        assert!(kvs.iter().all(|kv| kv.value.is_empty() && kv.version > 0));
+    }
+}
+
+#[test]
+fn sorting_by_all_targets_both_ways_and_none_is_ascending() {
+    let fixture = filled();
+    for (target, ascending) in [
+        (SortTarget::Key, "abc"),
+        (SortTarget::Version, "acb"),
+        (SortTarget::Create, "bac"),
+        (SortTarget::Mod, "acb"),
+        (SortTarget::Value, "bca"),
+    ] {
+        for order in [SortOrder::None, SortOrder::Ascend] {
+            let request = RangeRequest {
+                sort_target: target.into(),
+                sort_order: order.into(),
+                ..all()
+            };
+            assert_eq!(keys(&fixture, request), ascending, "{target:?}");
+        }
+    }
+    let descending = RangeRequest {
+        sort_target: SortTarget::Mod.into(),
+        sort_order: SortOrder::Descend.into(),
+        limit: 2,
+        ..all()
+    };
+    assert_eq!(keys(&fixture, descending), "bc");
+}
+
+#[test]
+fn unknown_sort_options_are_refused() {
+    let fixture = filled();
+    for (sort_order, sort_target) in [(3, 0), (0, 5), (-1, 0)] {
+        let request = RangeRequest {
+            sort_order,
+            sort_target,
+            ..all()
+        };
+        assert_eq!(fixture.range(&request), Err(EtcdError::InvalidSortOption));
+    }
+}
+
+#[test]
+fn the_past_is_readable_and_the_header_is_of_the_present() {
+    let fixture = filled();
+    let past = RangeRequest {
+        revision: 3,
+        ..all()
+    };
+    let response = fixture.range(&past).unwrap();
+    assert_eq!(response.header.unwrap().revision, 5);
+    assert_eq!(response.kvs.len(), 2);
+    assert_eq!(response.kvs[1].value, "x");
+}
+
+#[test]
+fn future_and_compacted_revisions_are_different_errors() {
+    let fixture = filled();
+    let at = |revision| {
+        let request = RangeRequest { revision, ..all() };
+        fixture.range(&request).map(|response| response.count)
+    };
+    assert_eq!(at(6), Err(EtcdError::FutureRevision));
+    fixture.compact(4).unwrap();
+    assert_eq!(at(3), Err(EtcdError::Compacted));
+    assert_eq!(at(4), Ok(3), "the compacted revision itself is readable");
+    fixture.finish_compaction();
+    assert_eq!((at(4), at(0)), (Ok(3), Ok(3)));
+}
+
+#[test]
+fn a_range_of_more_keys_than_one_lock_allows_is_whole() {
+    let fixture = Fixture::new();
+    fixture.batch((0..5000).map(|n| put(&format!("k{n:05}"), "v")).collect());
+    let response = fixture.range(&range("k", "l")).unwrap();
+    assert_eq!((response.kvs.len(), response.count), (5000, 5000));
+    assert!(
+        response
+            .kvs
+            .windows(2)
+            .all(|pair| pair[0].key < pair[1].key)
+    );
+}
+
+#[test]
+fn readers_see_whole_batches_of_a_busy_writer() {
+    let fixture = Fixture::new();
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let readers: Vec<_> = (0..2)
+        .map(|_| {
+            let (store, stop) = (fixture.store.clone(), stop.clone());
+            std::thread::spawn(move || {
+                let mut newest = 0;
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    let response = store.range(&range("k", "l")).unwrap();
+                    let revision = response.header.unwrap().revision;
+                    assert!(revision >= newest, "time went back");
+                    newest = revision;
+                    // Each transaction gives all keys one value, its own revision's.
+                    let values: std::collections::BTreeSet<_> =
+                        response.kvs.iter().map(|kv| kv.value.clone()).collect();
+                    assert!(values.len() <= 1, "half a transaction: {values:?}");
+                    assert!(response.kvs.iter().all(|kv| kv.mod_revision == revision));
+                }
+                newest
+            })
+        })
+        .collect();
+    for number in 0..300 {
+        let success = (0..20).map(|n| op_put(&format!("k{n}"), &number.to_string()));
+        let txn = quorate_proto::etcdserverpb::TxnRequest {
+            success: success.collect(),
+            ..Default::default()
+        };
+        fixture.txn(txn).unwrap();
+        if number % 50 == 49 {
+            fixture.compact(fixture.store.revision()).unwrap();
+        }
+        fixture.store.compaction_step().unwrap();
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    for reader in readers {
+        assert!(reader.join().unwrap() > 1);
+    }
+}

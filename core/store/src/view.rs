@@ -1,0 +1,151 @@
+//! What readers see: the index and one committed snapshot of the rows, exchanged together.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+use quorate_proto::mvccpb::KeyValue;
+use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable};
+
+use crate::apply::AppliedMark;
+use crate::error::{EtcdError, StoreFault, disk};
+use crate::index::{Found, Head, Index};
+use crate::key_range::KeyRange;
+use crate::record::Record;
+use crate::revision::{Revision, RowKey};
+use crate::tables::ROWS;
+
+/// How many keys a reader looks at before it lets the writer in again.
+const KEYS_PER_LOCK: usize = 2048;
+
+/// A committed state. One is kept for all readers, so that a read opens no transaction of its
+/// own; it pins the pages of one commit, until the next is published.
+pub(crate) struct View {
+    /// The newest revision in it.
+    pub(crate) revision: i64,
+    /// The oldest revision that may be read.
+    pub(crate) compacted: i64,
+    /// The last log entry in it.
+    pub(crate) mark: AppliedMark,
+    pub(crate) rows: ReadOnlyTable<&'static RowKey, &'static [u8]>,
+}
+
+impl View {
+    pub(crate) fn open(
+        db: &Database,
+        revision: i64,
+        compacted: i64,
+        mark: AppliedMark,
+    ) -> Result<Arc<Self>, StoreFault> {
+        let rows = db
+            .begin_read()
+            .map_err(disk("opening a read transaction"))?
+            .open_table(ROWS)
+            .map_err(disk("opening the rows"))?;
+        Ok(Arc::new(Self {
+            revision,
+            compacted,
+            mark,
+            rows,
+        }))
+    }
+}
+
+/// The index and the newest view. The writer changes the index ahead of the view; readers ask it
+/// for revisions the view has, and so never see what is not committed.
+pub(crate) struct State {
+    pub(crate) index: Index,
+    pub(crate) view: Arc<View>,
+}
+
+/// A row that the index names must be there.
+pub(crate) fn read_row<T, R>(
+    rows: &T,
+    revision: Revision,
+    read: impl FnOnce(Record<'_>) -> R,
+) -> Result<R, StoreFault>
+where
+    T: ReadableTable<&'static RowKey, &'static [u8]>,
+{
+    let row = rows
+        .get(&revision.row_key())
+        .map_err(disk("reading a row"))?
+        .ok_or_else(|| {
+            StoreFault::damaged(format!(
+                "the row of revision {}.{} is missing",
+                revision.main, revision.sub
+            ))
+        })?;
+    Ok(read(Record::decode(row.value())?))
+}
+
+/// Reads as of one revision: for readers the view's, for the writer its own, unpublished one.
+pub(crate) struct Reader<'a, T> {
+    pub(crate) state: &'a RwLock<State>,
+    pub(crate) rows: &'a T,
+    pub(crate) revision: i64,
+    pub(crate) compacted: i64,
+}
+
+impl<T> Reader<'_, T>
+where
+    T: ReadableTable<&'static RowKey, &'static [u8]>,
+{
+    /// The revision to read at; 0 or less asks for the newest.
+    pub(crate) fn at(&self, revision: i64) -> Result<i64, EtcdError> {
+        if revision <= 0 {
+            Ok(self.revision)
+        } else if revision > self.revision {
+            Err(EtcdError::FutureRevision)
+        } else if revision < self.compacted {
+            Err(EtcdError::Compacted)
+        } else {
+            Ok(revision)
+        }
+    }
+
+    /// The versions in `range` that live at `at`, in key order; no more than `wanted`.
+    ///
+    /// [`EtcdError::Compacted`] if a compaction overtakes the read.
+    pub(crate) fn live(
+        &self,
+        range: &KeyRange,
+        at: i64,
+        wanted: usize,
+    ) -> Result<Found, EtcdError> {
+        let mut found = Found::up_to(wanted);
+        let mut resume: Option<Bytes> = None;
+        loop {
+            let state = self.state.read();
+            if state.view.compacted > at {
+                return Err(EtcdError::Compacted);
+            }
+            resume =
+                state
+                    .index
+                    .collect_live(range, at, resume.as_ref(), KEYS_PER_LOCK, &mut found);
+            if resume.is_none() {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// One key as of `at`; with what the index knows besides, if it is the newest version.
+    ///
+    /// [`EtcdError::Compacted`] if a compaction overtakes the read.
+    pub(crate) fn lookup(
+        &self,
+        key: &[u8],
+        at: i64,
+    ) -> Result<Option<(Revision, Option<Head>)>, EtcdError> {
+        let state = self.state.read();
+        if state.view.compacted > at {
+            return Err(EtcdError::Compacted);
+        }
+        Ok(state.index.live_at(key, at))
+    }
+
+    pub(crate) fn key_value(&self, revision: Revision) -> Result<KeyValue, StoreFault> {
+        read_row(self.rows, revision, |record| record.to_key_value(revision))
+    }
+}
