@@ -1,0 +1,65 @@
+//! Consensus: the only crate that knows openraft.
+//!
+//! A [`Node`] takes commands, has them committed by a majority of the cluster's voters, applies them to the
+//! [`Store`](quorate_store::Store), and answers with what they gave. In this release the cluster has one voter;
+//! everything but the connections between members is in place.
+//!
+//! # A command's way
+//! 1. [`Node::propose`] queues it. If no batch is under way, the caller itself takes everything queued, encodes
+//!    it as one batch and proposes it (`propose`); else whoever answers the batch will.
+//! 2. openraft gives it an index and hands it to the log store (`log`), which queues it for the write-ahead log
+//!    and keeps it readable in memory. The log's thread writes what is queued, syncs once, and calls back.
+//! 3. openraft counts it as committed, and hands it to the state machine (`machine`), which queues it for the
+//!    thread that applies. That thread takes all that is queued into one transaction of the store, and answers.
+//!
+//! So three threads are woken, each once per group: consensus, log, applier; and then those who wait.
+//!
+//! # What is where after a crash
+//! Log records are on disk before a command is acknowledged; the store is on disk as of its last checkpoint,
+//! every few seconds, and never ahead of the log. A restart replays the log from there up to what is known to
+//! be committed, elects a leader, and so commits the rest. After each checkpoint the log lets go of what the
+//! store has for good, but for a bounded tail (`trim`).
+//!
+//! # Parts
+//! | file | its job |
+//! |---|---|
+//! | `node` | starts and ends the parts, on `consensus_thread` and the applier's |
+//! | `propose`, `barrier` | writes in batches, reads at linearizable points |
+//! | `leadership` | whether this member leads, and may read locally |
+//! | `log`, `machine`, `network` | openraft's three sides: the log, the state, the others |
+//! | `trim` | what may go from the log |
+//! | `encoding` | the disk format of entries, votes and memberships |
+//! | `types`, `runtime` | openraft's types and runtime, as they are here |
+//! | `fault`, `error`, `config`, `status` | what can go wrong, what can be set, what can be asked |
+
+#![forbid(unsafe_code)]
+
+mod barrier;
+mod config;
+mod consensus_thread;
+mod encoding;
+mod error;
+mod fault;
+mod leadership;
+mod log;
+mod machine;
+mod network;
+mod node;
+mod propose;
+mod runtime;
+mod status;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod trim;
+mod types;
+
+pub use config::{ApplyLimits, Limits, LogLimits, NodeConfig, ProposeLimits, Timing};
+pub use encoding::Identity;
+pub use error::{ProposeError, RaftFault};
+pub use fault::Fault;
+pub use node::Node;
+pub use quorate_store::Reply;
+pub use status::{MemberStatus, NodeStatus};
+pub use types::Member;
