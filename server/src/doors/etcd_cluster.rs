@@ -1,0 +1,73 @@
+//! `etcdserverpb.Cluster`: who the members are. Changing them comes with more than one.
+
+use quorate_proto::etcdserverpb::cluster_server::{Cluster, ClusterServer};
+use quorate_proto::etcdserverpb::{
+    self as pb, MemberAddRequest, MemberAddResponse, MemberListRequest, MemberListResponse,
+    MemberPromoteRequest, MemberPromoteResponse, MemberRemoveRequest, MemberRemoveResponse,
+    MemberUpdateRequest, MemberUpdateResponse,
+};
+use tonic::{Request, Response, Status};
+
+use super::member::Member;
+use super::status::unimplemented;
+
+struct ClusterDoor {
+    member: Member,
+}
+
+/// The service.
+pub(crate) fn service(member: Member) -> ClusterServer<impl Cluster> {
+    ClusterServer::new(ClusterDoor { member })
+}
+
+#[tonic::async_trait]
+impl Cluster for ClusterDoor {
+    async fn member_list(
+        &self,
+        request: Request<MemberListRequest>,
+    ) -> Result<Response<MemberListResponse>, Status> {
+        if request.into_inner().linearizable {
+            self.member.read_barrier().await?;
+        }
+        let options = self.member.options();
+        Ok(Response::new(MemberListResponse {
+            // As etcd's: these answers are about no revision.
+            header: Some(self.member.header_at(0)),
+            members: vec![pb::Member {
+                id: options.member_id,
+                name: options.name.clone(),
+                peer_ur_ls: options.peer_urls.clone(),
+                client_ur_ls: options.client_urls.clone(),
+                is_learner: false,
+            }],
+        }))
+    }
+
+    async fn member_add(
+        &self,
+        _request: Request<MemberAddRequest>,
+    ) -> Result<Response<MemberAddResponse>, Status> {
+        Err(unimplemented("Cluster.MemberAdd"))
+    }
+
+    async fn member_remove(
+        &self,
+        _request: Request<MemberRemoveRequest>,
+    ) -> Result<Response<MemberRemoveResponse>, Status> {
+        Err(unimplemented("Cluster.MemberRemove"))
+    }
+
+    async fn member_update(
+        &self,
+        _request: Request<MemberUpdateRequest>,
+    ) -> Result<Response<MemberUpdateResponse>, Status> {
+        Err(unimplemented("Cluster.MemberUpdate"))
+    }
+
+    async fn member_promote(
+        &self,
+        _request: Request<MemberPromoteRequest>,
+    ) -> Result<Response<MemberPromoteResponse>, Status> {
+        Err(unimplemented("Cluster.MemberPromote"))
+    }
+}

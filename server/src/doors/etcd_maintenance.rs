@@ -1,0 +1,114 @@
+//! `etcdserverpb.Maintenance`: how this member is.
+
+use futures::stream::BoxStream;
+use quorate_proto::etcdserverpb::alarm_request::AlarmAction;
+use quorate_proto::etcdserverpb::maintenance_server::{Maintenance, MaintenanceServer};
+use quorate_proto::etcdserverpb::{
+    AlarmRequest, AlarmResponse, DefragmentRequest, DefragmentResponse, DowngradeRequest,
+    DowngradeResponse, HashKvRequest, HashKvResponse, HashRequest, HashResponse, MoveLeaderRequest,
+    MoveLeaderResponse, SnapshotRequest, SnapshotResponse, StatusRequest, StatusResponse,
+};
+use tonic::{Request, Response, Status};
+
+use super::member::Member;
+use super::status::unimplemented;
+
+/// The etcd whose behaviour clients may expect. They decide by it what they dare use.
+const ETCD_VERSION: &str = "3.6.0";
+const STORAGE_VERSION: &str = "3.6.0";
+
+struct MaintenanceDoor {
+    member: Member,
+}
+
+/// The service.
+pub(crate) fn service(member: Member) -> MaintenanceServer<impl Maintenance> {
+    MaintenanceServer::new(MaintenanceDoor { member })
+}
+
+#[tonic::async_trait]
+impl Maintenance for MaintenanceDoor {
+    async fn status(
+        &self,
+        _request: Request<StatusRequest>,
+    ) -> Result<Response<StatusResponse>, Status> {
+        let node = self.member.node().status();
+        let size = i64::try_from(self.member.store().size_bytes()).unwrap_or(i64::MAX);
+        let errors = if node.leader.is_none() {
+            vec!["etcdserver: no leader".to_owned()]
+        } else {
+            Vec::new()
+        };
+        Ok(Response::new(StatusResponse {
+            header: Some(self.member.header()),
+            version: ETCD_VERSION.to_owned(),
+            db_size: size,
+            leader: node.leader.unwrap_or(0),
+            raft_index: node.committed,
+            raft_term: node.term,
+            raft_applied_index: node.applied,
+            errors,
+            db_size_in_use: size,
+            is_learner: false,
+            storage_version: STORAGE_VERSION.to_owned(),
+            db_size_quota: 0,
+        }))
+    }
+
+    /// There are no alarms yet; asking for them is how `etcdctl endpoint health` makes sure.
+    async fn alarm(
+        &self,
+        request: Request<AlarmRequest>,
+    ) -> Result<Response<AlarmResponse>, Status> {
+        match request.into_inner().action() {
+            AlarmAction::Get => Ok(Response::new(AlarmResponse {
+                header: Some(self.member.header()),
+                alarms: Vec::new(),
+            })),
+            AlarmAction::Activate | AlarmAction::Deactivate => {
+                Err(unimplemented("Maintenance.Alarm but for GET"))
+            }
+        }
+    }
+
+    async fn defragment(
+        &self,
+        _request: Request<DefragmentRequest>,
+    ) -> Result<Response<DefragmentResponse>, Status> {
+        Err(unimplemented("Maintenance.Defragment"))
+    }
+
+    async fn hash(&self, _request: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
+        Err(unimplemented("Maintenance.Hash"))
+    }
+
+    async fn hash_kv(
+        &self,
+        _request: Request<HashKvRequest>,
+    ) -> Result<Response<HashKvResponse>, Status> {
+        Err(unimplemented("Maintenance.HashKV"))
+    }
+
+    type SnapshotStream = BoxStream<'static, Result<SnapshotResponse, Status>>;
+
+    async fn snapshot(
+        &self,
+        _request: Request<SnapshotRequest>,
+    ) -> Result<Response<Self::SnapshotStream>, Status> {
+        Err(unimplemented("Maintenance.Snapshot"))
+    }
+
+    async fn move_leader(
+        &self,
+        _request: Request<MoveLeaderRequest>,
+    ) -> Result<Response<MoveLeaderResponse>, Status> {
+        Err(unimplemented("Maintenance.MoveLeader"))
+    }
+
+    async fn downgrade(
+        &self,
+        _request: Request<DowngradeRequest>,
+    ) -> Result<Response<DowngradeResponse>, Status> {
+        Err(unimplemented("Maintenance.Downgrade"))
+    }
+}

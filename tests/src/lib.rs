@@ -1,0 +1,10 @@
+//! What end-to-end tests and benchmarks share: real server processes, and measuring them.
+//!
+//! - [`server`]: a `quorate serve` process on a data directory of its own, to be killed and
+//!   restarted;
+//! - [`process`]: CPU time and memory of a process, and ending it without leaving it behind;
+//! - [`proxy`]: a network between client and server that can be cut.
+
+pub mod process;
+pub mod proxy;
+pub mod server;
