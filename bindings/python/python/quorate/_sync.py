@@ -1,0 +1,191 @@
+"""The client that blocks. Ctrl-C interrupts every blocking call, and withdraws it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from quorate import _exit, _quorate
+from quorate._base import BaseClient, SortBy
+from quorate._sync_handles import Election, Lease, Lock, LockGuard, Registration, Stream
+from quorate._values import (
+    HasId,
+    InstanceStatus,
+    KeyValue,
+    PutResult,
+    RangeResult,
+    ServerStatus,
+    ServiceEvent,
+    ServiceSummary,
+    ServiceView,
+    TxnResult,
+    WatchBatch,
+)
+
+
+class Client(BaseClient):
+    """A connection to a Quorate cluster, for programs that block. Thread-safe."""
+
+    def connected(self) -> None:
+        """Waits until a server answers. No other call needs it."""
+        self._core.connected().wait()
+
+    def close(self) -> None:
+        """Ends everything this client does for the program: instances are deregistered, locks
+        released, iterators end. Afterwards every call raises ``ClosedError``."""
+        self._core.close().wait()
+        _exit.closed(self._core)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._core.is_forked():
+            self.close()
+
+    def server_status(self) -> tuple[ServerStatus, ...]:
+        """Asks every server how it is."""
+        return self._core.server_status().wait()
+
+    # Discovery
+
+    def register(
+        self,
+        service: str,
+        address: str,
+        *,
+        id: str | None = None,
+        weight: int = 100,
+        zone: str = "",
+        version: str = "",
+        metadata: Mapping[str, str] | None = None,
+        status: InstanceStatus = "up",
+        ttl: float = 10.0,
+    ) -> Registration:
+        """Registers an instance; returns when a server has it.
+
+        ``id``: unique in the service; the address by default.
+        ``weight``: share of calls relative to others, 0 to 65535.
+        ``ttl``: seconds it stays when this program vanishes, 1 to 3600.
+        """
+        operation = self._core.register(
+            service, address, id, weight, zone, version, dict(metadata or {}), status, ttl
+        )
+        return Registration(operation.wait())
+
+    def discover(self, service: str, *, timeout: float | None = None) -> ServiceView:
+        """The instances of a service, from memory if it is followed already.
+
+        The first call waits for a server, ``timeout`` seconds, and at most ``request_timeout``;
+        while none can be reached it answers from disk, or with the static instances: see
+        ``freshness``.
+        """
+        return self._core.discover(service, timeout).wait()
+
+    def watch_service(self, service: str) -> Stream[ServiceEvent]:
+        """Follows a service: a snapshot first, then what changes. One who reads slowly skips what
+        happened in between and sees the result."""
+        return Stream(self._core.watch_service(service))
+
+    def list_services(self, namespace: str | None = None) -> tuple[ServiceSummary, ...]:
+        """The services of a namespace, by name; of the client's own by default, ``"*"``: of all."""
+        return self._core.list_services(namespace).wait()
+
+    # Locks, elections, leases
+
+    def lock(self, name: str, *, ttl: float = 10.0, timeout: float | None = None) -> Lock:
+        """A lock, which outlives a program that vanishes by ``ttl`` seconds. ``timeout``: seconds
+        to stand in line."""
+        return Lock(self._core, name, ttl, timeout)
+
+    def try_lock(self, name: str, *, ttl: float = 10.0) -> LockGuard:
+        """Takes the lock if nobody holds it and nobody waits for it, or raises
+        ``ConflictError``."""
+        return LockGuard(self._core.try_lock(name, ttl).wait())
+
+    def election(self, name: str, *, ttl: float = 10.0) -> Election:
+        """An election, in which leadership outlives a program that vanishes by ``ttl`` seconds."""
+        return Election(self._core, name, ttl)
+
+    def lease(self, ttl: float) -> Lease:
+        """Takes a lease of so many seconds, and renews it."""
+        return Lease(self._core, self._core.lease(ttl).wait())
+
+    # Keys
+
+    def put(
+        self,
+        key: str | bytes,
+        value: str | bytes,
+        *,
+        lease: HasId | int | None = None,
+        previous: bool = False,
+    ) -> PutResult:
+        """Writes a key. After ``UnavailableError`` and ``QuorateTimeoutError`` the write may
+        still have taken effect if the message says so."""
+        return self._core.put(key, value, lease, previous).wait()
+
+    def get(
+        self, key: str | bytes, *, revision: int = 0, serializable: bool = False
+    ) -> KeyValue | None:
+        """Reads a key, as it is now or was at ``revision``. ``serializable``: whatever the asked
+        server has, which may be stale."""
+        return self._core.get(key, revision, serializable).wait()
+
+    def range(
+        self,
+        prefix: str | bytes | None = None,
+        *,
+        start: str | bytes | None = None,
+        end: str | bytes | None = None,
+        limit: int = 0,
+        revision: int = 0,
+        sort: SortBy = "key",
+        descending: bool = False,
+        keys_only: bool = False,
+        count_only: bool = False,
+        serializable: bool = False,
+    ) -> RangeResult:
+        """Reads all keys that begin with ``prefix``, or from ``start``, included, to ``end``,
+        excluded. ``limit`` 0: all of them."""
+        return self._core.range(
+            prefix,
+            start,
+            end,
+            limit,
+            revision,
+            sort,
+            descending,
+            keys_only,
+            count_only,
+            serializable,
+        ).wait()
+
+    def delete(self, key: str | bytes, *, prefix: bool = False) -> int:
+        """Deletes a key, or all keys that begin with it; returns how many are gone."""
+        return self._core.delete(key, prefix).wait()
+
+    def txn(
+        self,
+        when: Iterable[_quorate.Compare] = (),
+        then: Iterable[_quorate.Op] = (),
+        otherwise: Iterable[_quorate.Op] = (),
+    ) -> TxnResult:
+        """If all comparisons hold, does ``then``, otherwise ``otherwise``, as one revision."""
+        return self._core.txn(list(when), list(then), list(otherwise)).wait()
+
+    def compact(self, revision: int) -> None:
+        """Forgets all versions older than ``revision``."""
+        self._core.compact(revision).wait()
+
+    def watch(
+        self,
+        key: str | bytes,
+        *,
+        prefix: bool = False,
+        start_revision: int | None = None,
+        previous: bool = False,
+    ) -> Stream[WatchBatch]:
+        """Every change of a key, or of all keys that begin with it, in order and without gaps,
+        from now or from ``start_revision`` on. Raises ``OutOfRangeError`` if the history it needs
+        was compacted away."""
+        return Stream(self._core.watch(key, prefix, start_revision or 0, previous))

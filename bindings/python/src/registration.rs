@@ -1,0 +1,86 @@
+//! A registration that is kept alive.
+
+use std::collections::BTreeMap;
+use std::future::pending;
+
+use pyo3::prelude::*;
+use quorate::{Error, ErrorCode, InstanceUpdate, Registered};
+
+use crate::arguments;
+use crate::holding::Holding;
+use crate::operation::Operation;
+
+/// A registered instance.
+#[pyclass(frozen, module = "quorate._quorate")]
+pub(crate) struct Registration {
+    #[pyo3(get)]
+    id: String,
+    #[pyo3(get)]
+    namespace: String,
+    #[pyo3(get)]
+    service: String,
+    #[pyo3(get)]
+    address: String,
+    holding: Holding<Registered>,
+}
+
+impl Registration {
+    pub(crate) fn new(registered: Registered, address: String) -> Self {
+        Self {
+            id: registered.id().to_owned(),
+            namespace: registered.service().namespace().to_owned(),
+            service: registered.service().name().to_owned(),
+            address,
+            holding: Holding::new(registered, pending()),
+        }
+    }
+
+    /// What it is; `None` once it was deregistered, or while it is being.
+    fn ask<T>(&self, question: impl FnOnce(&Registered) -> T) -> PyResult<Option<T>> {
+        let held = self.holding.held()?;
+        let held = held.try_read().ok();
+        Ok(held.as_deref().and_then(Option::as_ref).map(question))
+    }
+}
+
+#[pymethods]
+impl Registration {
+    fn revision(&self) -> PyResult<u64> {
+        Ok(self.ask(Registered::revision)?.unwrap_or(0))
+    }
+
+    /// Why somebody else removed it, if so.
+    fn evicted(&self) -> PyResult<Option<&'static str>> {
+        let reason = self.ask(Registered::evicted)?.flatten();
+        Ok(reason.map(|reason| reason.name()))
+    }
+
+    fn update(
+        &self,
+        status: Option<&str>,
+        weight: Option<i64>,
+        metadata: Option<BTreeMap<String, String>>,
+    ) -> PyResult<Operation> {
+        let update = InstanceUpdate {
+            status: status.map(arguments::status).transpose()?,
+            weight: weight.map(arguments::weight).transpose()?,
+            metadata,
+        };
+        let held = self.holding.held()?;
+        let id = self.id.clone();
+        Ok(Operation::unit(async move {
+            let held = held.read().await;
+            match &*held {
+                Some(registered) => registered.update(update).await,
+                None => Err(Error::new(
+                    ErrorCode::NotFound,
+                    format!("instance \"{id}\" was deregistered before"),
+                )),
+            }
+        }))
+    }
+
+    fn deregister(&self) -> PyResult<Operation> {
+        self.holding.give_up(Registered::deregister)
+    }
+}

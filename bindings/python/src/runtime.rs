@@ -1,0 +1,52 @@
+//! The client's threads in this process, and their end.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use pyo3::prelude::*;
+use quorate_bridge::Runtimes;
+use tokio::runtime::Handle;
+
+use crate::arguments::duration;
+use crate::client::Core;
+use crate::errors::raise;
+use crate::logs;
+
+static RUNTIMES: Runtimes = Runtimes::new();
+
+/// How long tasks that are left have when the process exits.
+const LAST_MOMENT: Duration = Duration::from_millis(100);
+
+/// The runtime of this process.
+pub(crate) fn handle() -> PyResult<Handle> {
+    RUNTIMES.handle().map_err(|error| raise(&error))
+}
+
+/// Ends everything, for the interpreter's exit: closes these clients, all together within
+/// `at_most` seconds, then ends the log and the threads. Clients of a parent process are left
+/// alone. Afterwards no client can be made.
+#[pyfunction]
+pub(crate) fn shut_down(py: Python<'_>, cores: Vec<Py<Core>>, at_most: f64) -> PyResult<()> {
+    let at_most = duration(at_most)?;
+    let clients: Vec<_> = cores
+        .iter()
+        .filter_map(|core| core.get().client().ok())
+        .collect();
+    let runtime = if clients.is_empty() {
+        None
+    } else {
+        RUNTIMES.handle().ok()
+    };
+    py.detach(|| {
+        if let Some(runtime) = runtime {
+            runtime.block_on(async {
+                let closing = join_all(clients.iter().map(|client| client.close()));
+                // Who is not done by then is ended by its time to live.
+                let _ = tokio::time::timeout(at_most, closing).await;
+            });
+        }
+        logs::stop();
+        RUNTIMES.shut_down(LAST_MOMENT);
+    });
+    Ok(())
+}
