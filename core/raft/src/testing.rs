@@ -36,12 +36,23 @@ pub(crate) fn open_store(directory: &Path) -> Store {
     Store::open(directory, StoreOptions::default()).unwrap()
 }
 
-/// A store's files as `kill -9` leaves them now, in another directory. For a moment without a checkpoint.
+/// A store's files as `kill -9` leaves them now, in another directory.
+///
+/// The store may be at work meanwhile, and a copy made across one of its commits is a state no crash leaves. So each file
+/// is copied until the original still reads like the copy: then there was a moment when it was just that.
 pub(crate) fn copy_store(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for file in std::fs::read_dir(from).unwrap() {
         let file = file.unwrap();
-        std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+        let mut copied = std::fs::read(file.path()).unwrap();
+        loop {
+            let again = std::fs::read(file.path()).unwrap();
+            if again == copied {
+                break;
+            }
+            copied = again;
+        }
+        std::fs::write(to.join(file.file_name()), copied).unwrap();
     }
 }
 
