@@ -1,5 +1,6 @@
 //! The tables on the disk, and the one row that says where the state stands.
 
+use std::panic::catch_unwind;
 use std::path::Path;
 
 use bytes::{Buf, BufMut};
@@ -94,9 +95,15 @@ impl Standing {
 
 /// Opens or creates the database, and reads where it stands.
 pub(crate) fn open(path: &Path, cache_bytes: usize) -> Result<(Database, Standing), StoreFault> {
-    let db = redb::Builder::new()
-        .set_cache_size(cache_bytes)
-        .create(path)
+    // redb asserts on some damaged files where it could answer with an error. What it was making is
+    // dropped with the panic, so nothing half-made is seen.
+    let made = catch_unwind(|| {
+        redb::Builder::new()
+            .set_cache_size(cache_bytes)
+            .create(path)
+    });
+    let db = made
+        .map_err(|_| StoreFault::damaged(format!("redb cannot read {}", path.display())))?
         .map_err(|error| StoreFault::opening(path, error))?;
     let read = db.begin_read().map_err(disk("opening the database"))?;
     let tables = read
@@ -192,6 +199,30 @@ mod tests {
         txn.commit().unwrap();
         drop(db);
         assert!(matches!(fault(&other), StoreFault::Foreign { .. }));
+    }
+
+    #[test]
+    fn a_store_whose_end_is_missing_is_refused_not_a_panic() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, cut) = (dir.path().join("whole"), dir.path().join("cut"));
+        let (db, _) = open(&path, 1 << 20).unwrap();
+        let mut txn = db.begin_write().unwrap();
+        txn.set_quick_repair(true);
+        let filler = vec![7; 1 << 20];
+        txn.open_table(META)
+            .unwrap()
+            .insert("filler", &filler[..])
+            .unwrap();
+        txn.commit().unwrap();
+        // As `kill -9` leaves it: redb has to look at how long the file is.
+        std::fs::copy(&path, &cut).unwrap();
+        let whole = std::fs::metadata(&cut).unwrap().len();
+        for pages in (2..whole / 4096).step_by(19) {
+            std::fs::copy(&path, &cut).unwrap();
+            let file = std::fs::File::options().write(true).open(&cut).unwrap();
+            file.set_len(pages * 4096).unwrap();
+            assert!(open(&cut, 1 << 20).is_err(), "cut to {pages} pages");
+        }
     }
 
     #[test]
