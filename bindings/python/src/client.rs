@@ -183,7 +183,7 @@ impl Core {
             let view = view_after(&event, seen)?;
             Some((Ok((event, view.clone())), (watch, Some(view))))
         });
-        Ok(Stream::new(events.boxed(), values::service_event))
+        Ok(Stream::new(events, values::service_event))
     }
 
     fn service(&self, service: &str) -> PyResult<Service> {
@@ -260,7 +260,7 @@ impl Core {
 
     fn observe(&self, name: String) -> PyResult<Stream> {
         let leaders = self.client()?.election(name).observe();
-        Ok(Stream::new(leaders.boxed(), values::leader))
+        Ok(Stream::new(leaders, values::leader))
     }
 
     fn lease(&self, ttl: f64) -> PyResult<Operation> {
@@ -382,7 +382,7 @@ impl Core {
             options = options.previous();
         }
         let batches = self.client()?.watch(key.0, options);
-        Ok(Stream::new(batches.boxed(), values::watch_batch))
+        Ok(Stream::new(batches, values::watch_batch))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Locks, leaderships and leases that are held.
 
+use futures::FutureExt;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use quorate::election;
@@ -93,18 +94,16 @@ impl Leadership {
     }
 
     fn proclaim(&self, value: Bytes) -> PyResult<Operation> {
-        let held = self.holding.held()?;
         let name = self.name.clone();
-        Ok(Operation::unit(async move {
-            let held = held.read().await;
-            match &*held {
-                Some(leadership) => leadership.proclaim(value.0).await,
-                None => Err(Error::new(
+        self.holding.using(
+            |leadership| leadership.proclaim(value.0).boxed(),
+            move || {
+                Error::new(
                     ErrorCode::LockLost,
                     format!("leadership of \"{name}\" was given up before"),
-                )),
-            }
-        }))
+                )
+            },
+        )
     }
 
     fn resign(&self) -> PyResult<Operation> {

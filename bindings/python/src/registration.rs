@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::pending;
 
+use futures::FutureExt;
 use pyo3::prelude::*;
 use quorate::{Error, ErrorCode, InstanceUpdate, Registered};
 
@@ -34,24 +35,17 @@ impl Registration {
             holding: Holding::new(registered, pending()),
         }
     }
-
-    /// What it is; `None` once it was deregistered, or while it is being.
-    fn ask<T>(&self, question: impl FnOnce(&Registered) -> T) -> PyResult<Option<T>> {
-        let held = self.holding.held()?;
-        let held = held.try_read().ok();
-        Ok(held.as_deref().and_then(Option::as_ref).map(question))
-    }
 }
 
 #[pymethods]
 impl Registration {
     fn revision(&self) -> PyResult<u64> {
-        Ok(self.ask(Registered::revision)?.unwrap_or(0))
+        Ok(self.holding.ask(Registered::revision)?.unwrap_or(0))
     }
 
     /// Why somebody else removed it, if so.
     fn evicted(&self) -> PyResult<Option<&'static str>> {
-        let reason = self.ask(Registered::evicted)?.flatten();
+        let reason = self.holding.ask(Registered::evicted)?.flatten();
         Ok(reason.map(|reason| reason.name()))
     }
 
@@ -66,18 +60,16 @@ impl Registration {
             weight: weight.map(arguments::weight).transpose()?,
             metadata,
         };
-        let held = self.holding.held()?;
         let id = self.id.clone();
-        Ok(Operation::unit(async move {
-            let held = held.read().await;
-            match &*held {
-                Some(registered) => registered.update(update).await,
-                None => Err(Error::new(
+        self.holding.using(
+            |registered| registered.update(update).boxed(),
+            move || {
+                Error::new(
                     ErrorCode::NotFound,
                     format!("instance \"{id}\" was deregistered before"),
-                )),
-            }
-        }))
+                )
+            },
+        )
     }
 
     fn deregister(&self) -> PyResult<Operation> {
