@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use quorate_types::{Error, Instance, InstanceStatus, RemovalReason, ServiceKey, Ttl};
+use tokio::sync::watch;
 
 use crate::client::{Client, Inner};
 use crate::engine::session::registrations::{InstanceUpdate, Name, Owner};
@@ -100,7 +100,7 @@ pub(crate) struct Standing {
     pub(crate) name: Name,
     pub(crate) owner: Owner,
     pub(crate) revision: AtomicU64,
-    pub(crate) evicted: Mutex<Option<RemovalReason>>,
+    pub(crate) evicted: watch::Sender<Option<RemovalReason>>,
 }
 
 impl Standing {
@@ -109,7 +109,7 @@ impl Standing {
             name,
             owner,
             revision: AtomicU64::new(0),
-            evicted: Mutex::new(None),
+            evicted: watch::Sender::new(None),
         }
     }
 }
@@ -169,7 +169,21 @@ impl Registered {
     /// elsewhere. Such a one is not put back; register again if that is wanted.
     #[must_use]
     pub fn evicted(&self) -> Option<RemovalReason> {
-        *self.standing.evicted.lock()
+        *self.standing.evicted.borrow()
+    }
+
+    /// Resolves when somebody else removes it for good; see [`Registered::evicted`]. It never
+    /// resolves for what was deregistered.
+    pub fn eviction(&self) -> impl Future<Output = RemovalReason> + Send + 'static {
+        let mut evicted = self.standing.evicted.subscribe();
+        async move {
+            // The sender is gone when nobody can evict it any more.
+            let reason = evicted.wait_for(Option::is_some).await.ok();
+            match reason.and_then(|reason| *reason) {
+                Some(reason) => reason,
+                None => std::future::pending().await,
+            }
+        }
     }
 
     /// Changes status, weight or metadata; returns when a server has it. If no server answers in

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use futures::Stream;
+use futures::{Stream, StreamExt, stream};
 use quorate_types::{Instance, RemovalReason};
 use tokio_stream::wrappers::WatchStream;
 
@@ -81,6 +81,29 @@ impl ServiceWatch {
             ready: VecDeque::with_capacity(2),
             _client: client,
         }
+    }
+
+    /// The events, each with the view after it: one that tells only of the freshness goes with
+    /// the instances told of before.
+    pub fn with_views(self) -> impl Stream<Item = (ServiceEvent, ServiceView)> + Send + 'static {
+        stream::unfold((self, None), |(mut watch, before)| async move {
+            let event = watch.next().await?;
+            let view = match (&event, before) {
+                (
+                    ServiceEvent::Snapshot { view }
+                    | ServiceEvent::Changed { view, .. }
+                    | ServiceEvent::Resync { view },
+                    _,
+                ) => view.clone(),
+                (ServiceEvent::State { freshness }, Some(before)) => ServiceView {
+                    freshness: *freshness,
+                    ..before
+                },
+                // The first event is a snapshot.
+                (ServiceEvent::State { .. }, None) => return None,
+            };
+            Some(((event, view.clone()), (watch, Some(view))))
+        })
     }
 
     /// Compares the newest view with the one last told of.

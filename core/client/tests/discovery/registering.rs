@@ -188,7 +188,10 @@ async fn what_somebody_else_removed_stays_away() {
         id: "h:1".into(),
     };
     assert!(server.registry.deregister(&request).unwrap().removed);
-    until("it is told", || registered.evicted().is_some()).await;
+    assert_eq!(
+        soon(registered.eviction()).await,
+        RemovalReason::Deregistered
+    );
     assert_eq!(registered.evicted(), Some(RemovalReason::Deregistered));
     let error = soon(registered.update(InstanceUpdate::default()))
         .await

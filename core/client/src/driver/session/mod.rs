@@ -460,6 +460,6 @@ impl Standing {
     }
 
     fn set_evicted(&self, reason: RemovalReason) {
-        *self.evicted.lock() = Some(reason);
+        self.evicted.send_replace(Some(reason));
     }
 }
