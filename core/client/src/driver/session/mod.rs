@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use quorate_balance::BalancerConfig;
+use quorate_balance::{BalancerConfig, Moment};
 use quorate_types::{Error, ErrorCode, Instance, RemovalReason, ServiceKey};
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -334,25 +334,39 @@ impl Shared {
     }
 
     /// No longer follows services that nobody holds and nobody used for a while.
-    pub(crate) fn forget_idle(&self) {
-        let now = self.clock.moment();
+    pub(crate) fn forget_idle(&self, now: Moment) {
         let mut core = self.core.lock();
-        let index = self.index.load_full();
+        let before = self.index.load_full();
+        let idle = |service: &Service| service.idle_minutes(now) >= IDLE_MINUTES;
         // The index itself holds one.
-        let idle: Vec<_> = index
+        let mut leaving: Vec<_> = before
             .values()
-            .filter(|s| Arc::strong_count(s) == 1 && s.idle_minutes(now) >= IDLE_MINUTES)
-            .map(|service| service.key.clone())
+            .filter(|service| Arc::strong_count(service) == 1 && idle(service))
+            .cloned()
             .collect();
-        if idle.is_empty() {
+        if leaving.is_empty() {
             return;
         }
-        let mut index = HashMap::clone(&index);
-        for key in idle {
-            index.remove(key.name());
-            core.engine.leave(&key);
+        let mut index = Index::clone(&before);
+        for service in &leaving {
+            index.remove(service.key.name());
         }
-        self.index.store(Arc::new(index));
+        drop(before);
+        // Look-ups take no lock. Now they come here, and wait for it; those that began before hold
+        // the service, or the old index and by it the service.
+        drop(self.index.swap(Arc::new(index.clone())));
+        leaving.retain_mut(|service| match Arc::get_mut(service) {
+            Some(_) => {
+                core.engine.leave(&service.key);
+                false
+            }
+            None => true,
+        });
+        if !leaving.is_empty() {
+            let kept = leaving.into_iter();
+            index.extend(kept.map(|service| (service.key.name().into(), service)));
+            self.index.store(Arc::new(index));
+        }
         core.settle();
     }
 }

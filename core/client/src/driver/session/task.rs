@@ -355,7 +355,7 @@ impl Task {
         self.hurry_loads();
         self.save();
         if self.ticks.is_multiple_of(60) {
-            self.shared.forget_idle();
+            self.shared.forget_idle(moment);
             let services = self.shared.services();
             self.written
                 .retain(|key, _| services.contains_key(key.name()));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use quorate_balance::BalancerConfig;
+use quorate_balance::{BalancerConfig, Moment};
 use quorate_types::{ErrorCode, Instance, ServiceKey};
 use tokio_util::sync::CancellationToken;
 
@@ -70,4 +70,45 @@ async fn who_waits_hears_when_the_task_ends_without_closing() {
     closed(again.now_or_never().expect("is told").unwrap_err());
     assert!(followed.published().closed);
     closed(driver.follow(service()).map(|_| ()).unwrap_err());
+}
+
+/// When everything is idle that was used only now.
+fn much_later() -> Moment {
+    Moment::from_nanos(3_600_000_000_000)
+}
+
+fn is_followed(driver: &SessionDriver) -> bool {
+    let core = driver.shared.core.lock();
+    core.engine.subscription(&service()).is_some()
+}
+
+#[tokio::test]
+async fn a_service_nobody_uses_is_forgotten() {
+    let (driver, _task) = start(&options());
+    drop(driver.follow(service()).unwrap());
+    driver.shared.forget_idle(Moment::default());
+    assert!(is_followed(&driver), "it was used just now");
+    let held = driver.find("web").unwrap();
+    driver.shared.forget_idle(much_later());
+    assert!(is_followed(&driver), "somebody holds it");
+    drop(held);
+    driver.shared.forget_idle(much_later());
+    assert!(!is_followed(&driver));
+    assert!(driver.find("web").is_none());
+}
+
+#[tokio::test]
+async fn a_service_looked_up_while_it_would_be_forgotten_is_kept() {
+    let (driver, _task) = start(&options());
+    drop(driver.follow(service()).unwrap());
+    // Halfway through a look-up.
+    let looking = driver.shared.index.load();
+    driver.shared.forget_idle(much_later());
+    let found = Arc::clone(looking.get("web").unwrap());
+    drop(looking);
+    assert!(is_followed(&driver), "or its view would never change again");
+    assert!(Arc::ptr_eq(&found, &driver.find("web").unwrap()));
+    drop(found);
+    driver.shared.forget_idle(much_later());
+    assert!(!is_followed(&driver));
 }
