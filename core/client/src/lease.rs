@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Client;
 use crate::client::Inner;
-use crate::driver::call::{Repeat, timed};
+use crate::driver::call::{Repeat, closed, timed};
 use crate::driver::{leases, now};
 use crate::error::Operation;
 
@@ -189,6 +189,11 @@ pub(crate) async fn grant(inner: &Arc<Inner>, ttl: Duration) -> Result<Lease, Er
             lost: CancellationToken::new(),
             held: true,
         };
+        let operation = Operation::plain("grant lease");
+        if !inner.leases.ask(id) {
+            lease.held = false;
+            return Err(closed(operation));
+        }
         let sent = now();
         let mut tries = 0u32;
         let request = LeaseGrantRequest { ttl: seconds, id };
@@ -199,7 +204,6 @@ pub(crate) async fn grant(inner: &Arc<Inner>, ttl: Duration) -> Result<Lease, Er
                 client.lease_grant(timed(request, time)).await
             }
         };
-        let operation = Operation::plain("grant lease");
         match inner.calls.call(operation, Repeat::Safe, attempt).await {
             Ok(answer) => {
                 let granted = u64::try_from(answer.ttl).unwrap_or(0);
@@ -207,9 +211,11 @@ pub(crate) async fn grant(inner: &Arc<Inner>, ttl: Duration) -> Result<Lease, Er
             }
             // An earlier attempt, whose answer was lost, made it.
             Err(error) if error.code() == ErrorCode::Conflict && tries > 1 => {}
+            // Dropping it revokes what a server may have granted meanwhile.
+            Err(error) if error.code() == ErrorCode::Closed => return Err(error),
             // Should it exist after all, it has no keys and expires unnoticed.
             Err(error) => {
-                lease.held = false;
+                lease.give_up();
                 // Somebody else has this id; a matter of one in 2^63.
                 if error.code() == ErrorCode::Conflict {
                     continue;

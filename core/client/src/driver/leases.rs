@@ -1,7 +1,7 @@
 //! The two tasks behind all leases of a client: one renews them over one stream, one revokes those
 //! that nobody wants any more.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -38,6 +38,7 @@ pub(crate) struct LeaseKeeper {
 
 #[derive(Debug)]
 enum Message {
+    Ask(i64),
     Add {
         id: i64,
         ttl: Duration,
@@ -69,6 +70,13 @@ impl LeaseKeeper {
         )
     }
 
+    /// A server is about to be asked for this lease: whatever comes of it, it is added or removed
+    /// later, and does not outlive the client. Answers whether the client is still open.
+    #[must_use]
+    pub(crate) fn ask(&self, id: i64) -> bool {
+        self.renewals.send(Message::Ask(id)).is_ok()
+    }
+
     /// Renews this lease from now on; `lost` is cancelled when it is lost. `sent` is when the
     /// request that granted it was sent.
     pub(crate) fn add(&self, id: i64, ttl: Duration, sent: Instant, lost: CancellationToken) {
@@ -94,9 +102,10 @@ impl LeaseKeeper {
 
     /// Renews it no more and revokes it in the background; its keys go with it.
     pub(crate) fn revoke(&self, id: i64) {
-        self.remove(id);
-        // Refused only when the client was closed, which has revoked everything.
+        // Refused only when the client was closed, which has revoked everything it knew of; and
+        // until the next line it knows of this one.
         let _ = self.revocations.send(id);
+        self.remove(id);
     }
 }
 
@@ -114,6 +123,7 @@ impl LeaseQueues {
         impl Future<Output = ()> + Send + 'static,
     ) {
         let renewal = Renewal {
+            asked: HashSet::new(),
             book: LeaseBook::default(),
             lost: HashMap::new(),
             stream: Duplex::new(
@@ -131,6 +141,8 @@ impl LeaseQueues {
 }
 
 struct Renewal {
+    /// Leases that a server may have granted already, and nobody has yet.
+    asked: HashSet<i64>,
     book: LeaseBook,
     lost: HashMap<i64, CancellationToken>,
     stream: Duplex<LeaseKeepAliveRequest, LeaseKeepAliveResponse>,
@@ -168,7 +180,7 @@ impl Renewal {
         while let Some(message) = messages.recv().await {
             self.heard(message);
         }
-        for id in self.book.ids() {
+        for id in self.book.ids().chain(self.asked.iter().copied()) {
             let _ = self.revocations.send(id);
         }
         for lost in self.lost.values() {
@@ -178,16 +190,21 @@ impl Renewal {
 
     fn heard(&mut self, message: Message) {
         match message {
+            Message::Ask(id) => {
+                self.asked.insert(id);
+            }
             Message::Add {
                 id,
                 ttl,
                 sent,
                 lost,
             } => {
+                self.asked.remove(&id);
                 self.book.add(id, ttl, sent);
                 self.lost.insert(id, lost);
             }
             Message::Remove(id) => {
+                self.asked.remove(&id);
                 self.book.remove(id);
                 self.lost.remove(&id);
             }
