@@ -9,7 +9,7 @@ use pyo3::types::{PyByteArray, PyBytes, PyString};
 use quorate::kv::{Order, RangeOptions, SortBy};
 use quorate::{Algorithm, ErrorCode, InstanceStatus, PickOptions};
 
-use crate::errors::raised;
+use crate::errors::{raise, raised};
 
 /// A key, a value, a name of a leader: `str` is taken as UTF-8.
 pub(crate) struct Bytes(pub(crate) Vec<u8>);
@@ -86,11 +86,7 @@ pub(crate) fn duration(seconds: f64) -> PyResult<Duration> {
 }
 
 pub(crate) fn status(name: &str) -> PyResult<InstanceStatus> {
-    InstanceStatus::from_name(name).ok_or_else(|| {
-        invalid(format!(
-            "unknown status {name:?}: use up, starting, draining or down"
-        ))
-    })
+    name.parse().map_err(|error| raise(&error))
 }
 
 pub(crate) fn weight(weight: i64) -> PyResult<u16> {
@@ -115,28 +111,10 @@ pub(crate) fn range_options(
     count_only: bool,
     serializable: bool,
 ) -> PyResult<RangeOptions> {
-    let mut options = match (prefix, start, end) {
-        (Some(prefix), None, None) => RangeOptions::prefix(prefix.0),
-        (None, Some(start), None) => RangeOptions::from(start.0),
-        // NUL is the smallest key.
-        (None, start, Some(end)) => {
-            RangeOptions::between(start.map_or_else(|| vec![0], |start| start.0), end.0)
-        }
-        (None, None, None) => return Err(invalid("a range needs a prefix, a start or an end")),
-        (Some(_), _, _) => return Err(invalid("a range has either a prefix or a start and end")),
-    };
-    let by = match sort {
-        "key" => SortBy::Key,
-        "version" => SortBy::Version,
-        "create_revision" => SortBy::CreateRevision,
-        "mod_revision" => SortBy::ModRevision,
-        "value" => SortBy::Value,
-        _ => {
-            return Err(invalid(format!(
-                "cannot sort by {sort:?}: use key, version, create_revision, mod_revision or value"
-            )));
-        }
-    };
+    let bytes = |bytes: Option<Bytes>| bytes.map(|bytes| bytes.0);
+    let mut options = RangeOptions::select(bytes(prefix), bytes(start), bytes(end))
+        .map_err(|error| raise(&error))?;
+    let by: SortBy = sort.parse().map_err(|error| raise(&error))?;
     let order = if descending {
         Order::Descending
     } else {

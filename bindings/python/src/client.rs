@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use quorate::kv::RangeOptions;
 use quorate::watch::WatchOptions;
-use quorate::{Client, Error, ErrorCode, Instance, ServiceEvent, ServiceView};
+use quorate::{Client, Error, Instance, ServiceEvent, ServiceView};
 use quorate_bridge::Inherited;
 use quorate_types::Ttl;
 
@@ -156,17 +156,10 @@ impl Core {
         let timeout = timeout.map(duration).transpose()?;
         self.run(
             |client| async move {
-                let discovery = client.discover(&service);
-                let Some(timeout) = timeout else {
-                    return discovery.await;
-                };
-                let found = tokio::time::timeout(timeout, discovery).await;
-                found.unwrap_or_else(|_| {
-                    Err(Error::new(
-                        ErrorCode::Timeout,
-                        format!("nothing is known of service {service} after {timeout:?}"),
-                    ))
-                })
+                match timeout {
+                    Some(timeout) => client.discover_within(&service, timeout).await,
+                    None => client.discover(&service).await,
+                }
             },
             values::service_view,
         )

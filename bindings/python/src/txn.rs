@@ -3,7 +3,8 @@
 use pyo3::prelude::*;
 use quorate::kv::{self, Comparison, PutOptions, RangeOptions};
 
-use crate::arguments::{Bytes, LeaseId, invalid, range_options};
+use crate::arguments::{Bytes, LeaseId, range_options};
+use crate::errors::raise;
 
 /// A condition on one key, or on every key of a prefix.
 #[pyclass(frozen, eq, from_py_object, module = "quorate")]
@@ -11,17 +12,7 @@ use crate::arguments::{Bytes, LeaseId, invalid, range_options};
 pub(crate) struct Compare(pub(crate) kv::Compare);
 
 fn comparison(symbol: &str) -> PyResult<Comparison> {
-    Ok(match symbol {
-        "==" => Comparison::Equal,
-        "!=" => Comparison::NotEqual,
-        ">" => Comparison::Greater,
-        "<" => Comparison::Less,
-        _ => {
-            return Err(invalid(format!(
-                "unknown comparison {symbol:?}: use ==, !=, > or <"
-            )));
-        }
-    })
+    symbol.parse().map_err(|error| raise(&error))
 }
 
 #[pymethods]

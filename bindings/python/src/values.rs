@@ -294,31 +294,7 @@ pub(crate) fn server_statuses(py: Python<'_>, all: Vec<ServerStatus>) -> Object 
 
 pub(crate) fn metrics(py: Python<'_>, metrics: Metrics) -> PyResult<Bound<'_, PyDict>> {
     let counts = PyDict::new(py);
-    let services = metrics.services;
-    for (name, count) in [
-        ("retries", metrics.retries),
-        ("server_failures", metrics.server_failures),
-        ("stream_reconnects", metrics.stream_reconnects),
-        ("leases_lost", metrics.leases_lost),
-        ("sessions_opened", metrics.sessions_opened),
-        ("sessions_resumed", metrics.sessions_resumed),
-        ("sessions_broken", metrics.sessions_broken),
-        ("heartbeats", metrics.heartbeats),
-        ("registrations", metrics.registrations),
-        ("services_unknown", services.unknown),
-        ("services_live", services.live),
-        ("services_stale", services.stale),
-        ("services_snapshot", services.snapshot),
-        ("services_static", services.configured),
-        ("picks", metrics.picks),
-        ("resyncs", metrics.resyncs),
-        ("hash_mismatches", metrics.hash_mismatches),
-        ("empties_refused", metrics.empties_refused),
-        ("shrinks_held", metrics.shrinks_held),
-        ("cache_files_bad", metrics.cache_files_bad),
-        ("cache_files_written", metrics.cache_files_written),
-        ("cache_files_failed", metrics.cache_files_failed),
-    ] {
+    for (name, count) in metrics.named() {
         counts.set_item(name, count)?;
     }
     Ok(counts)

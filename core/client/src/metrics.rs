@@ -44,6 +44,38 @@ pub struct Metrics {
     pub cache_files_failed: u64,
 }
 
+impl Metrics {
+    /// Every count with its name, as all languages show them.
+    #[must_use]
+    pub fn named(&self) -> [(&'static str, u64); 22] {
+        let services = self.services;
+        [
+            ("retries", self.retries),
+            ("server_failures", self.server_failures),
+            ("stream_reconnects", self.stream_reconnects),
+            ("leases_lost", self.leases_lost),
+            ("sessions_opened", self.sessions_opened),
+            ("sessions_resumed", self.sessions_resumed),
+            ("sessions_broken", self.sessions_broken),
+            ("heartbeats", self.heartbeats),
+            ("registrations", self.registrations),
+            ("services_unknown", services.unknown),
+            ("services_live", services.live),
+            ("services_stale", services.stale),
+            ("services_snapshot", services.snapshot),
+            ("services_static", services.configured),
+            ("picks", self.picks),
+            ("resyncs", self.resyncs),
+            ("hash_mismatches", self.hash_mismatches),
+            ("empties_refused", self.empties_refused),
+            ("shrinks_held", self.shrinks_held),
+            ("cache_files_bad", self.cache_files_bad),
+            ("cache_files_written", self.cache_files_written),
+            ("cache_files_failed", self.cache_files_failed),
+        ]
+    }
+}
+
 /// How many followed services are in which state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

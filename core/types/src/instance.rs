@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{AddAssign, SubAssign};
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -232,6 +233,20 @@ impl InstanceStatus {
 impl fmt::Display for InstanceStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+impl FromStr for InstanceStatus {
+    type Err = Error;
+
+    /// As [`from_name`](Self::from_name), for a name that a person gave.
+    fn from_str(name: &str) -> Result<Self, Error> {
+        Self::from_name(name).ok_or_else(|| {
+            Error::new(
+                ErrorCode::InvalidArgument,
+                format!("unknown status {name:?}: use up, starting, draining or down"),
+            )
+        })
     }
 }
 

@@ -88,6 +88,24 @@ impl Client {
         }
     }
 
+    /// As [`discover`](Self::discover), but waits no longer than this.
+    ///
+    /// # Errors
+    /// As [`discover`](Self::discover); [`ErrorCode::Timeout`] if nothing is known by then.
+    pub async fn discover_within(
+        &self,
+        service: &str,
+        timeout: Duration,
+    ) -> Result<ServiceView, Error> {
+        let found = tokio::time::timeout(timeout, self.discover(service)).await;
+        found.unwrap_or_else(|_| {
+            Err(Error::new(
+                ErrorCode::Timeout,
+                format!("nothing is known of service {service} after {timeout:?}"),
+            ))
+        })
+    }
+
     /// Follows a service: a snapshot first, then what changes.
     ///
     /// # Errors

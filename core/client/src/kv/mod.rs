@@ -7,6 +7,7 @@
 //! by the caller without harm.
 
 mod call;
+mod names;
 mod put;
 mod range;
 mod record;

@@ -89,6 +89,27 @@ impl RangeOptions {
         Self::new(key.into(), TO_THE_END.to_vec())
     }
 
+    /// All keys that begin with `prefix`; or those from `start`, included, to `end`, excluded, of
+    /// which one may be left out. For those who take these as options.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidArgument`] for none of them, or for a prefix and another.
+    pub fn select(
+        prefix: Option<Vec<u8>>,
+        start: Option<Vec<u8>>,
+        end: Option<Vec<u8>>,
+    ) -> Result<Self, Error> {
+        let invalid = |message| Err(Error::new(ErrorCode::InvalidArgument, message));
+        match (prefix, start, end) {
+            (Some(prefix), None, None) => Ok(Self::prefix(prefix)),
+            (None, Some(start), None) => Ok(Self::from(start)),
+            // NUL is the smallest key.
+            (None, start, Some(end)) => Ok(Self::between(start.unwrap_or_else(|| vec![0]), end)),
+            (None, None, None) => invalid("a range needs a prefix, a start or an end"),
+            (Some(_), _, _) => invalid("a range has either a prefix or a start and end"),
+        }
+    }
+
     /// At most so many records; 0, the default, is no limit.
     pub fn limit(mut self, limit: u32) -> Self {
         self.wire.limit = i64::from(limit);
@@ -220,6 +241,29 @@ mod tests {
         }
         assert!(RangeOptions::between("a", "b").into_wire().is_ok());
         assert!(RangeOptions::from("zzz").into_wire().is_ok());
+    }
+
+    #[test]
+    fn a_selection_is_one_of_the_ranges_or_refused() {
+        let text = |text: &str| Some(text.as_bytes().to_vec());
+        let select = RangeOptions::select;
+        assert_eq!(select(text("a"), None, None), Ok(RangeOptions::prefix("a")));
+        assert_eq!(select(None, text("a"), None), Ok(RangeOptions::from("a")));
+        assert_eq!(
+            select(None, text("a"), text("b")),
+            Ok(RangeOptions::between("a", "b"))
+        );
+        assert_eq!(
+            select(None, None, text("b")),
+            Ok(RangeOptions::between("\0", "b"))
+        );
+        for wrong in [
+            select(None, None, None),
+            select(text("a"), text("a"), None),
+            select(text("a"), None, text("b")),
+        ] {
+            assert_eq!(wrong.unwrap_err().code(), ErrorCode::InvalidArgument);
+        }
     }
 
     #[test]
