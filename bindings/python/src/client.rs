@@ -64,6 +64,7 @@ impl Core {
         request_timeout: f64,
         connect_timeout: f64,
         algorithm: &str,
+        balancer: HashMap<String, f64>,
         client_name: Option<String>,
         static_instances: HashMap<String, Vec<StaticInstance>>,
     ) -> PyResult<Self> {
@@ -78,6 +79,9 @@ impl Core {
         }
         if let Some(name) = client_name {
             builder = builder.client_name(name);
+        }
+        for (name, number) in balancer {
+            builder = builder.balancer_setting(name, number);
         }
         for (service, instances) in static_instances {
             let instances = instances.into_iter().map(|instance| instance.0).collect();

@@ -37,6 +37,7 @@
 //! | `gate`, `breaker`, `outlier` | who is let through; when one endpoint trips; who stands out from the others |
 //! | `stats`, `latency`, `window` | what is known about one endpoint: atomics only |
 //! | `ticket` | which picks are under way |
+//! | `config`, `setting` | what it can be told, by field and by name |
 //! | `retry_budget` | how many retries the service can afford |
 
 mod alias;
@@ -53,6 +54,7 @@ mod outlier;
 mod p2c;
 mod retry_budget;
 mod roster;
+mod setting;
 mod slow_start;
 mod snapshot;
 mod stats;
@@ -68,4 +70,5 @@ pub use config::{
 };
 pub use endpoint::{Endpoint, EndpointSpec, EndpointState, EndpointView};
 pub use moment::Moment;
+pub use setting::{Setting, SettingError};
 pub use ticket::PickHandle;

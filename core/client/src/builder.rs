@@ -19,6 +19,8 @@ const MAX_ENDPOINTS: usize = 64;
 #[must_use = "a builder does nothing until build()"]
 pub struct Builder {
     options: Options,
+    /// Changes to the balancer by name, checked when the client is made.
+    balancer_settings: Vec<(String, f64)>,
 }
 
 /// Checked options.
@@ -53,6 +55,7 @@ impl Default for Builder {
                 balancer: BalancerConfig::default(),
                 client_name: concat!("quorate/", env!("CARGO_PKG_VERSION")).to_owned(),
             },
+            balancer_settings: Vec::new(),
         }
     }
 }
@@ -119,6 +122,14 @@ impl Builder {
         self
     }
 
+    /// One setting of the balancer by its name, on top of [`balancer`](Self::balancer): for
+    /// configuration files, and for other languages. [`Setting::ALL`](crate::Setting::ALL) lists
+    /// them, each a number; times are in milliseconds, switches are 0 or 1.
+    pub fn balancer_setting(mut self, name: impl Into<String>, number: f64) -> Self {
+        self.balancer_settings.push((name.into(), number));
+        self
+    }
+
     /// What this program calls itself, for people who read the servers' logs.
     pub fn client_name(mut self, name: impl Into<String>) -> Self {
         self.options.client_name = name.into();
@@ -133,6 +144,10 @@ impl Builder {
     pub fn build(mut self) -> Result<Client, Error> {
         if self.options.endpoints.is_empty() {
             self.options.endpoints.push("127.0.0.1:2379".to_owned());
+        }
+        for (name, number) in self.balancer_settings.drain(..) {
+            let set = self.options.balancer.set(&name, number);
+            set.map_err(|error| Error::new(ErrorCode::InvalidArgument, error.to_string()))?;
         }
         self.options.check()?;
         Client::start(self.options)
@@ -193,6 +208,8 @@ mod tests {
         assert!(refused(builder().namespace("a b")).contains("namespace"));
         assert!(refused(builder().endpoints(["nowhere"])).contains("nowhere"));
         assert!(refused(builder().endpoints(["https://a:1"])).contains("https"));
+        assert!(refused(builder().balancer_setting("panic", 1.0)).contains("panic_threshold"));
+        assert!(refused(builder().balancer_setting("outlier_jitter", 7.0)).contains('7'));
         let many = (0..65).map(|n| format!("h{n}:1"));
         assert!(refused(builder().endpoints(many)).contains("65"));
         let bad = Instance::new("no-port");

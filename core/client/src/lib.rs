@@ -50,7 +50,10 @@ pub use engine::session::registrations::InstanceUpdate;
 pub use engine::view::CacheState;
 pub use error::{Error, ErrorCode};
 pub use metrics::{Metrics, ServiceCounts};
-pub use quorate_balance::{Algorithm, BalancerConfig, MAX_REPICKS, Outcome, UnknownAlgorithm, Why};
+pub use quorate_balance::{
+    Algorithm, BalancerConfig, BreakerConfig, MAX_REPICKS, Outcome, OutlierConfig,
+    RetryBudgetConfig, Setting, SettingError, SlowStartConfig, UnknownAlgorithm, Why,
+};
 pub use quorate_types::{Instance, InstanceStatus, RemovalReason, ServiceKey};
 pub use registration::{Registered, Registration};
 pub use status::{ServerInfo, ServerStatus};

@@ -25,6 +25,7 @@ class BaseClient:
         request_timeout: float = 5.0,
         connect_timeout: float = 2.0,
         algorithm: Algorithm = "p2c",
+        balancer: Mapping[str, float] | None = None,
         client_name: str | None = None,
         static_instances: Mapping[str, Iterable[Instance]] | None = None,
     ) -> None:
@@ -35,6 +36,8 @@ class BaseClient:
         ``cache_dir``: where discovered services survive a restart of this program.
         ``request_timeout``: seconds a call may take, failover included.
         ``algorithm``: how instances are picked.
+        ``balancer``: settings of breakers, ejection, slow start and the retry budget, by name,
+        such as ``{"panic_threshold": 0.3}``; the README lists them.
         ``client_name``: for people who read the servers' logs.
         ``static_instances``: what a service falls back on while neither a server nor the cache
         knows it.
@@ -47,6 +50,7 @@ class BaseClient:
             request_timeout,
             connect_timeout,
             algorithm,
+            dict(balancer or {}),
             client_name,
             {service: list(instances) for service, instances in static.items()},
         )

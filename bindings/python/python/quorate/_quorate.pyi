@@ -250,6 +250,7 @@ class Core:
         request_timeout: float,
         connect_timeout: float,
         algorithm: str,
+        balancer: dict[str, float],
         client_name: str | None,
         static_instances: dict[str, list[Instance]],
     ) -> Core: ...
