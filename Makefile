@@ -10,7 +10,7 @@ VENV_PYTHON := $(VENV)/bin/python
 PYTHON_SOURCES := $(shell find core/types core/proto core/balance core/client core/bridge bindings/python \
 	-path '*/tests/*' -prune -o \( -name '*.rs' -o -name '*.proto' -o -name '*.py' -o -name '*.pyi' -o -name '*.toml' \) -print 2>/dev/null)
 
-.PHONY: help demo test test-rust test-python test-foreign lint bench clean
+.PHONY: help demo test test-rust test-python test-foreign test-conformance lint bench clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -20,6 +20,7 @@ demo: release python ## Watch programs find each other through a server, and sur
 
 test: lint test-rust test-python test-foreign ## Everything CI runs
 	$(MAKE) demo
+	$(MAKE) test-conformance
 	@echo "make test: all passed"
 
 # Both are rustup components; a bare cargo may lack them.
@@ -48,6 +49,13 @@ test-foreign: debug $(VENV)/etcdctl ## Unmodified etcd clients, and a real etcd 
 	QUORATE_ETCD=$(CURDIR)/$(VENV)/etcd cargo test -p quorate --test etcd -- --test-threads=2
 	QUORATE_ETCD=$(CURDIR)/$(VENV)/etcd DIFFERENTIAL_SECONDS=30 \
 		cargo test -p quorate-tests --test differential -- --nocapture
+
+# The languages that must be there; each language of tests/conformance/performers.
+LANGUAGES ?= rust,python,python-asyncio
+test-conformance: debug python ## The same scenarios in every language, and a table of them
+	$(VENV_PYTHON) -m pytest -q tests/conformance
+	cargo build -q -p quorate-tests
+	cargo run -q -p quorate-tests --bin quorate-conformance -- --keep-going --languages $(LANGUAGES)
 
 bench: release python $(VENV)/etcdctl ## Measure beside etcd, in one run
 	cargo run --release -q -p quorate-tests --bin quorate-bench -- \

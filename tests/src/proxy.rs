@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
@@ -25,6 +26,8 @@ pub struct Proxy {
 struct Network {
     /// A number that grows with each cut.
     cuts: watch::Sender<u64>,
+    /// New connections are closed at once.
+    severed: AtomicBool,
     /// One for each piece of an answer that may pass.
     allowed: Semaphore,
     /// How many pieces were held back so far.
@@ -41,6 +44,7 @@ impl Proxy {
         let address = listener.local_addr()?;
         let network = Arc::new(Network {
             cuts: watch::Sender::new(0),
+            severed: AtomicBool::new(false),
             allowed: Semaphore::new(UNLIMITED),
             held: watch::Sender::new(0),
         });
@@ -67,6 +71,17 @@ impl Proxy {
     /// Closes every connection there is; new ones are accepted as before.
     pub fn cut(&self) {
         self.network.cuts.send_modify(|cuts| *cuts += 1);
+    }
+
+    /// Closes every connection there is, and new ones at once, until it is healed.
+    pub fn sever(&self) {
+        self.network.severed.store(true, Ordering::Release);
+        self.cut();
+    }
+
+    /// Accepts connections again.
+    pub fn heal(&self) {
+        self.network.severed.store(false, Ordering::Release);
     }
 
     /// Lets so many more pieces of answers pass, each at most one read from the server's socket,
@@ -102,7 +117,11 @@ impl Drop for Proxy {
 }
 
 async fn pass(client: TcpStream, target: String, network: Arc<Network>) {
+    // In this order a connection that comes meanwhile sees either the cut or the flag.
     let mut cuts = network.cuts.subscribe();
+    if network.severed.load(Ordering::Acquire) {
+        return;
+    }
     let Ok(server) = TcpStream::connect(&target).await else {
         return;
     };
