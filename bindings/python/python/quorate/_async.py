@@ -19,6 +19,7 @@ from quorate._values import (
     HasId,
     InstanceStatus,
     KeyValue,
+    LeaseInfo,
     PutResult,
     RangeResult,
     ServerStatus,
@@ -141,6 +142,10 @@ class AsyncClient(BaseClient):
             return AsyncLease(self._core, await _loop.run(self._core.lease(ttl)))
 
         return Entering(make)
+
+    async def lease_time_to_live(self, lease: HasId | int) -> LeaseInfo | None:
+        """What is left of a lease, also of another program's; ``None`` if there is none."""
+        return await _loop.run(self._core.lease_time_to_live(lease))
 
     # Keys
 

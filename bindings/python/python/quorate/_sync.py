@@ -11,6 +11,7 @@ from quorate._values import (
     HasId,
     InstanceStatus,
     KeyValue,
+    LeaseInfo,
     PutResult,
     RangeResult,
     ServerStatus,
@@ -109,6 +110,10 @@ class Client(BaseClient):
     def lease(self, ttl: float) -> Lease:
         """Takes a lease of so many seconds, and renews it."""
         return Lease(self._core, self._core.lease(ttl).wait())
+
+    def lease_time_to_live(self, lease: HasId | int) -> LeaseInfo | None:
+        """What is left of a lease, also of another program's; ``None`` if there is none."""
+        return self._core.lease_time_to_live(lease).wait()
 
     # Keys
 
