@@ -6,7 +6,6 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyByteArray, PyBytes, PyString};
-use quorate::kv::{Order, RangeOptions, SortBy};
 use quorate::{Algorithm, ErrorCode, InstanceStatus, PickOptions};
 
 use crate::errors::{raise, raised};
@@ -96,41 +95,6 @@ pub(crate) fn weight(weight: i64) -> PyResult<u16> {
 pub(crate) fn algorithm(name: &str) -> PyResult<Algorithm> {
     name.parse()
         .map_err(|error: quorate::UnknownAlgorithm| invalid(error.to_string()))
-}
-
-/// Which keys to read, and how.
-pub(crate) fn range_options(
-    prefix: Option<Bytes>,
-    start: Option<Bytes>,
-    end: Option<Bytes>,
-    limit: u32,
-    revision: i64,
-    sort: &str,
-    descending: bool,
-    keys_only: bool,
-    count_only: bool,
-    serializable: bool,
-) -> PyResult<RangeOptions> {
-    let bytes = |bytes: Option<Bytes>| bytes.map(|bytes| bytes.0);
-    let mut options = RangeOptions::select(bytes(prefix), bytes(start), bytes(end))
-        .map_err(|error| raise(&error))?;
-    let by: SortBy = sort.parse().map_err(|error| raise(&error))?;
-    let order = if descending {
-        Order::Descending
-    } else {
-        Order::Ascending
-    };
-    options = options.limit(limit).revision(revision).sort(by, order);
-    if keys_only {
-        options = options.keys_only();
-    }
-    if count_only {
-        options = options.count_only();
-    }
-    if serializable {
-        options = options.serializable();
-    }
-    Ok(options)
 }
 
 /// An `InvalidArgumentError`.

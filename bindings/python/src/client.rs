@@ -5,16 +5,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::path::PathBuf;
 
-use futures::{StreamExt, stream};
+use futures::StreamExt;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use quorate::kv::RangeOptions;
 use quorate::watch::WatchOptions;
-use quorate::{Client, Error, Instance, ServiceEvent, ServiceView};
+use quorate::{Client, Error, Instance};
 use quorate_bridge::Inherited;
 use quorate_types::Ttl;
 
-use crate::arguments::{self, Bytes, Hash, LeaseId, duration, invalid, range_options};
+use crate::arguments::{self, Bytes, Hash, LeaseId, duration, invalid};
 use crate::errors::raise;
 use crate::locks::{Guard, Leadership, Lease};
 use crate::operation::Operation;
@@ -175,11 +175,7 @@ impl Core {
             .client()?
             .watch_service(service)
             .map_err(|error| raise(&error))?;
-        let events = stream::unfold((watch, None), |(mut watch, seen)| async move {
-            let event = watch.next().await?;
-            let view = view_after(&event, seen)?;
-            Some((Ok((event, view.clone())), (watch, Some(view))))
-        });
+        let events = watch.with_views().map(Ok);
         Ok(Stream::new(events, values::service_event))
     }
 
@@ -305,31 +301,10 @@ impl Core {
         )
     }
 
-    fn range(
-        &self,
-        prefix: Option<Bytes>,
-        start: Option<Bytes>,
-        end: Option<Bytes>,
-        limit: u32,
-        revision: i64,
-        sort: &str,
-        descending: bool,
-        keys_only: bool,
-        count_only: bool,
-        serializable: bool,
-    ) -> PyResult<Operation> {
-        let options = range_options(
-            prefix,
-            start,
-            end,
-            limit,
-            revision,
-            sort,
-            descending,
-            keys_only,
-            count_only,
-            serializable,
-        )?;
+    /// What `Op.range` describes.
+    fn range(&self, op: Op) -> PyResult<Operation> {
+        let options = op.0.into_range();
+        let options = options.ok_or_else(|| invalid("expected an operation made by Op.range"))?;
         self.run(
             |client| async move { client.range(options).await },
             values::range_result,
@@ -380,20 +355,6 @@ impl Core {
         }
         let batches = self.client()?.watch(key.0, options);
         Ok(Stream::new(batches, values::watch_batch))
-    }
-}
-
-/// The view after an event; one that tells only of the freshness goes with the view before.
-fn view_after(event: &ServiceEvent, before: Option<ServiceView>) -> Option<ServiceView> {
-    match event {
-        ServiceEvent::Snapshot { view }
-        | ServiceEvent::Changed { view, .. }
-        | ServiceEvent::Resync { view } => Some(view.clone()),
-        ServiceEvent::State { freshness } => before.map(|before| ServiceView {
-            freshness: *freshness,
-            ..before
-        }),
-        _ => before,
     }
 }
 

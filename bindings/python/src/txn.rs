@@ -1,9 +1,9 @@
 //! Conditions and operations of transactions.
 
 use pyo3::prelude::*;
-use quorate::kv::{self, Comparison, PutOptions, RangeOptions};
+use quorate::kv::{self, Comparison, Order, PutOptions, RangeOptions, SortBy};
 
-use crate::arguments::{Bytes, LeaseId, range_options};
+use crate::arguments::{Bytes, LeaseId};
 use crate::errors::raise;
 
 /// A condition on one key, or on every key of a prefix.
@@ -113,18 +113,28 @@ impl Op {
         count_only: bool,
         serializable: bool,
     ) -> PyResult<Self> {
-        let options = range_options(
-            prefix,
-            start,
-            end,
-            limit,
-            revision,
-            sort,
-            descending,
-            keys_only,
-            count_only,
-            serializable,
-        )?;
+        let bytes = |bytes: Option<Bytes>| bytes.map(|bytes| bytes.0);
+        let selected = RangeOptions::select(bytes(prefix), bytes(start), bytes(end));
+        let sort: SortBy = sort.parse().map_err(|error| raise(&error))?;
+        let order = if descending {
+            Order::Descending
+        } else {
+            Order::Ascending
+        };
+        let mut options = selected
+            .map_err(|error| raise(&error))?
+            .limit(limit)
+            .revision(revision)
+            .sort(sort, order);
+        if keys_only {
+            options = options.keys_only();
+        }
+        if count_only {
+            options = options.count_only();
+        }
+        if serializable {
+            options = options.serializable();
+        }
         Ok(Self(kv::Op::range(options)))
     }
 

@@ -184,19 +184,19 @@ class AsyncClient(BaseClient):
     ) -> RangeResult:
         """Reads all keys that begin with ``prefix``, or from ``start``, included, to ``end``,
         excluded. ``limit`` 0: all of them."""
-        operation = self._core.range(
+        op = _quorate.Op.range(
             prefix,
-            start,
-            end,
-            limit,
-            revision,
-            sort,
-            descending,
-            keys_only,
-            count_only,
-            serializable,
+            start=start,
+            end=end,
+            limit=limit,
+            revision=revision,
+            sort=sort,
+            descending=descending,
+            keys_only=keys_only,
+            count_only=count_only,
+            serializable=serializable,
         )
-        return await _loop.run(operation)
+        return await _loop.run(self._core.range(op))
 
     async def delete(self, key: str | bytes, *, prefix: bool = False) -> int:
         """Deletes a key, or all keys that begin with it; returns how many are gone."""

@@ -300,19 +300,7 @@ class Core:
     def get(
         self, key: str | bytes, revision: int, serializable: bool
     ) -> Operation[KeyValue | None]: ...
-    def range(
-        self,
-        prefix: str | bytes | None,
-        start: str | bytes | None,
-        end: str | bytes | None,
-        limit: int,
-        revision: int,
-        sort: str,
-        descending: bool,
-        keys_only: bool,
-        count_only: bool,
-        serializable: bool,
-    ) -> Operation[RangeResult]: ...
+    def range(self, op: Op) -> Operation[RangeResult]: ...
     def delete(self, key: str | bytes, prefix: bool) -> Operation[int]: ...
     def txn(
         self, when: list[Compare], then: list[Op], otherwise: list[Op]

@@ -152,18 +152,19 @@ class Client(BaseClient):
     ) -> RangeResult:
         """Reads all keys that begin with ``prefix``, or from ``start``, included, to ``end``,
         excluded. ``limit`` 0: all of them."""
-        return self._core.range(
+        op = _quorate.Op.range(
             prefix,
-            start,
-            end,
-            limit,
-            revision,
-            sort,
-            descending,
-            keys_only,
-            count_only,
-            serializable,
-        ).wait()
+            start=start,
+            end=end,
+            limit=limit,
+            revision=revision,
+            sort=sort,
+            descending=descending,
+            keys_only=keys_only,
+            count_only=count_only,
+            serializable=serializable,
+        )
+        return self._core.range(op).wait()
 
     def delete(self, key: str | bytes, *, prefix: bool = False) -> int:
         """Deletes a key, or all keys that begin with it; returns how many are gone."""

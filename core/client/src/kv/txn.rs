@@ -172,6 +172,14 @@ impl Op {
         }
     }
 
+    /// The range it reads, if it is of that kind.
+    pub fn into_range(self) -> Option<RangeOptions> {
+        match self.kind {
+            OpKind::Range(options) => Some(options),
+            OpKind::Put(..) | OpKind::Delete(..) | OpKind::Txn(_) => None,
+        }
+    }
+
     fn into_wire(self) -> Result<RequestOp, Error> {
         let request = match self.kind {
             OpKind::Put(key, value, options) => Request::RequestPut(options.into_wire(key, value)?),
