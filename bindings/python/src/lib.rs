@@ -48,7 +48,7 @@ mod _quorate {
     #[pymodule_export]
     use crate::registration::Registration;
     #[pymodule_export]
-    use crate::runtime::shut_down;
+    use crate::runtime::{close_all, shut_down};
     #[pymodule_export]
     use crate::stream::Stream;
     #[pymodule_export]

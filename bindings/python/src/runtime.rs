@@ -22,31 +22,36 @@ pub(crate) fn handle() -> PyResult<Handle> {
     RUNTIMES.handle().map_err(|error| raise(&error))
 }
 
-/// Ends everything, for the interpreter's exit: closes these clients, all together within
-/// `at_most` seconds, then ends the log and the threads. Clients of a parent process are left
-/// alone. Afterwards no client can be made.
+/// Closes these clients, all together within `at_most` seconds; those of a parent process are left
+/// alone.
 #[pyfunction]
-pub(crate) fn shut_down(py: Python<'_>, cores: Vec<Py<Core>>, at_most: f64) -> PyResult<()> {
+pub(crate) fn close_all(py: Python<'_>, cores: Vec<Py<Core>>, at_most: f64) -> PyResult<()> {
     let at_most = duration(at_most)?;
     let clients: Vec<_> = cores
         .iter()
         .filter_map(|core| core.get().client().ok())
         .collect();
-    let runtime = if clients.is_empty() {
-        None
-    } else {
-        RUNTIMES.handle().ok()
+    if clients.is_empty() {
+        return Ok(());
+    }
+    let Ok(runtime) = RUNTIMES.handle() else {
+        return Ok(());
     };
     py.detach(|| {
-        if let Some(runtime) = runtime {
-            runtime.block_on(async {
-                let closing = join_all(clients.iter().map(|client| client.close()));
-                // Who is not done by then is ended by its time to live.
-                let _ = tokio::time::timeout(at_most, closing).await;
-            });
-        }
+        runtime.block_on(async {
+            let closing = join_all(clients.iter().map(|client| client.close()));
+            // Who is not done by then is ended by its time to live.
+            let _ = tokio::time::timeout(at_most, closing).await;
+        });
+    });
+    Ok(())
+}
+
+/// Ends the log and the threads, for the interpreter's exit. Afterwards no client can be made.
+#[pyfunction]
+pub(crate) fn shut_down(py: Python<'_>) {
+    py.detach(|| {
         logs::stop();
         RUNTIMES.shut_down(LAST_MOMENT);
     });
-    Ok(())
 }

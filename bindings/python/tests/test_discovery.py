@@ -112,6 +112,8 @@ def test_wrong_arguments(client: Client, name: str) -> None:
         lambda: client.pick("a b"),
         lambda: Client("nowhere"),
         lambda: Client(algorithm="best"),  # type: ignore[arg-type]
+        lambda: Client(balancer={"panic": 0.5}),
+        lambda: Client(balancer={"panic_threshold": 1.5}),
         lambda: Client(request_timeout=0),
     ):
         with pytest.raises(quorate.InvalidArgumentError):

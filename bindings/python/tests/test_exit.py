@@ -107,6 +107,43 @@ def test_sigterm_is_left_as_it_was(
     assert ended.end()[0] == -signal.SIGTERM
 
 
+#: What a program may have set before, and how it then ends.
+BEFORE = {
+    "nothing": ("", -signal.SIGTERM),
+    "a handler": (
+        "import signal\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (print('handled', flush=True), os._exit(3)))\n",
+        3,
+    ),
+}
+
+
+@pytest.mark.parametrize("before", BEFORE)
+def test_sigterm_gives_everything_up_if_that_is_wanted(
+    before: str, server: Server, client: Client, name: str, program: Callable[..., Program]
+) -> None:
+    source, code = BEFORE[before]
+    ended = program(
+        START
+        + source
+        + "quorate.close_on_sigterm()\n"
+        + ENDINGS["a held lock"]
+        + "\n"
+        + ENDINGS["a registration"]
+        + "\nprint('ready', flush=True); quorate.Client(address).lock(name).acquire()",
+        server.address,
+        name,
+    )
+    assert ended.line() == "ready"
+    ended.process.send_signal(signal.SIGTERM)
+    if before == "a handler":
+        assert ended.line() == "handled"
+    assert ended.end()[0] == code
+    assert client.discover(name).instances == ()
+    with client.lock(name, timeout=5):
+        pass
+
+
 def test_clients_after_the_end_are_refused(
     server: Server, name: str, program: Callable[..., Program]
 ) -> None:

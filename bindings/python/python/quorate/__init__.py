@@ -42,6 +42,7 @@ from quorate._errors import (
     UnavailableError,
     UnimplementedError,
 )
+from quorate._exit import close_on_sigterm
 from quorate._quorate import Compare, Op, Pick, Service
 from quorate._sync import Client
 from quorate._sync_handles import (
@@ -140,4 +141,5 @@ __all__ = [
     "UnavailableError",
     "UnimplementedError",
     "WatchBatch",
+    "close_on_sigterm",
 ]
