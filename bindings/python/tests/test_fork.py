@@ -2,6 +2,7 @@
 
 import asyncio
 import http.client
+import importlib
 import multiprocessing
 import os
 import signal
@@ -248,6 +249,81 @@ def test_multiprocessing_spawn(server: Server, name: str) -> None:
             timeout=40,
         )
         assert process.stdout.strip() == "b'parent'", process.stderr
+
+
+TASKS = """
+import os, celery, celery.signals, quorate
+address, name, folder = os.environ["SERVER"], os.environ["NAME"], os.environ["FOLDER"]
+app = celery.Celery("tasks", broker="filesystem://", backend="file://" + folder + "/results")
+app.conf.broker_transport_options = {
+    "data_folder_in": folder + "/queue",
+    "data_folder_out": folder + "/queue",
+    "control_folder": folder + "/control",
+}
+preloaded = mine = None
+
+@celery.signals.worker_init.connect
+def before_the_fork(**_):
+    global preloaded, guard
+    preloaded = quorate.Client(address)
+    guard = preloaded.lock(name, ttl=60).acquire()
+
+@celery.signals.worker_process_init.connect
+def in_the_child(**_):
+    global mine
+    mine = quorate.Client(address)
+
+@app.task(name="look")
+def look():
+    try:
+        preloaded.get(name)
+        inherited = "not noticed"
+    except quorate.ForkedClientError as error:
+        inherited = error.code
+    return [inherited, mine.get("celery-" + name).value.decode()]
+"""
+
+
+def test_celery_prefork(
+    server: Server, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("queue", "control", "results"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "tasks.py").write_text(TASKS)
+    for variable, value in {
+        "SERVER": server.address,
+        "NAME": name,
+        "FOLDER": str(tmp_path),
+    }.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.syspath_prepend(tmp_path)
+    app = importlib.import_module("tasks").app
+    with Client(server.address) as client, (tmp_path / "log").open("wb") as log:
+        client.put("celery-" + name, "own")
+        worker = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "celery", "-A", "tasks", "worker"),
+                *("--pool", "prefork", "--concurrency", "2", "--loglevel", "WARNING"),
+                *("--without-gossip", "--without-mingle", "--without-heartbeat"),
+            ],
+            cwd=tmp_path,
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            answers = [app.send_task("look") for _ in range(4)]
+            for answer in answers:
+                assert answer.get(timeout=40, interval=0.05) == ["forked", "own"]
+            # The children keep their hands off the parent's lock.
+            with pytest.raises(quorate.ConflictError):
+                client.try_lock(name)
+        finally:
+            worker.terminate()
+            code = worker.wait(20)
+            print((tmp_path / "log").read_text())
+        assert code == 0
+        with client.lock(name, timeout=10):
+            pass
 
 
 APPLICATION = """
