@@ -1,0 +1,22 @@
+"""What the adapters of web frameworks share: how a worker process registers itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+#: Seconds a server has to accept connections before it is registered anyway.
+LISTENING_WITHIN = 5.0
+
+
+def worker_id(address: str) -> str:
+    """Workers that share an address are instances of their own."""
+    return f"{address}#{os.getpid()}"
+
+
+def pauses() -> Iterator[float]:
+    """Seconds between attempts, without end."""
+    pause = 0.5
+    while True:
+        yield pause
+        pause = min(pause * 2, 10.0)
