@@ -41,6 +41,7 @@
 //! | `retry_budget` | how many retries the service can afford |
 
 mod alias;
+mod answer;
 mod balancer;
 mod breaker;
 mod call;
