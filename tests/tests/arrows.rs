@@ -4,6 +4,11 @@ use std::process::Command;
 
 /// The names of all crates that `package` is built from, build scripts left out.
 fn dependencies(package: &str) -> Vec<String> {
+    dependencies_with(package, "")
+}
+
+/// The same, with these features.
+fn dependencies_with(package: &str, features: &str) -> Vec<String> {
     let output = Command::new(env!("CARGO"))
         .args([
             "tree",
@@ -14,6 +19,8 @@ fn dependencies(package: &str) -> Vec<String> {
             "none",
             "--package",
             package,
+            "--features",
+            features,
         ])
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .output()
@@ -59,6 +66,21 @@ fn the_client_side_does_not_reach_the_server_side() {
             ],
         );
     }
+}
+
+#[test]
+fn the_client_brings_no_http_library_unless_asked() {
+    for package in [
+        "quorate",
+        "quorate-bridge",
+        "quorate-python",
+        "quorate-server",
+    ] {
+        assert_not_reached(package, &["reqwest", "url", "tower-http"]);
+    }
+    // The check itself can see what it forbids.
+    let with = dependencies_with("quorate", "reqwest");
+    assert!(with.iter().any(|name| name == "reqwest"));
 }
 
 #[test]

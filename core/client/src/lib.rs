@@ -17,6 +17,7 @@
 //! - [`kv`]: records, ranges, transactions;
 //! - [`lease`]: times to live, renewed in the background;
 //! - [`watch`]: changes of keys as a stream;
+//! - `adapters`: all of this inside tower, tonic and reqwest, each a cargo feature;
 //! - [`lock`] and [`election`]: one at a time, with fencing tokens;
 //! - `engine`: servers, leases, watches, tickets in a queue: state machines that take events and
 //!   the time and answer with commands. No I/O, no clock, no tokio, so every failure is a unit test;
@@ -24,6 +25,8 @@
 //!
 //! Every future of this crate is `Send` and safe to drop at any point.
 
+#[cfg(any(feature = "reqwest", feature = "tonic", feature = "tower"))]
+pub mod adapters;
 mod builder;
 mod client;
 mod discovery;

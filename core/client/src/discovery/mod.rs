@@ -60,32 +60,7 @@ impl Client {
     /// [`ErrorCode::Closed`].
     pub async fn discover(&self, service: &str) -> Result<ServiceView, Error> {
         let service = self.follow(service)?;
-        service.note_use(service.clock.moment());
-        let mut publications = service.publications();
-        let timeout = self.inner.options.request_timeout;
-        let enough = async {
-            loop {
-                publications.mark_unchanged();
-                let published = service.published();
-                if let Some(answer) = enough(&published) {
-                    return answer.map(|()| service.view(&published));
-                }
-                // The service outlives its receiver, so this only ends with a publication.
-                if publications.changed().await.is_err() {
-                    return Err(Error::new(ErrorCode::Closed, "the client was closed"));
-                }
-            }
-        };
-        match tokio::time::timeout(timeout, enough).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                let published = service.published();
-                if published.state.is_some() {
-                    return Ok(service.view(&published));
-                }
-                Err(nothing_known(&service.key, &published, timeout))
-            }
-        }
+        discover(&service, self.inner.options.request_timeout).await
     }
 
     /// As [`discover`](Self::discover), but waits no longer than this.
@@ -203,6 +178,35 @@ impl Client {
         }
         let key = ServiceKey::new(&self.inner.options.namespace, service)?;
         self.inner.session.follow(key)
+    }
+}
+
+/// What is known of a service, at most `timeout` later.
+async fn discover(service: &Service, timeout: Duration) -> Result<ServiceView, Error> {
+    service.note_use(service.clock.moment());
+    let mut publications = service.publications();
+    let enough = async {
+        loop {
+            publications.mark_unchanged();
+            let published = service.published();
+            if let Some(answer) = enough(&published) {
+                return answer.map(|()| service.view(&published));
+            }
+            // The service outlives its receiver, so this only ends with a publication.
+            if publications.changed().await.is_err() {
+                return Err(Error::new(ErrorCode::Closed, "the client was closed"));
+            }
+        }
+    };
+    match tokio::time::timeout(timeout, enough).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            let published = service.published();
+            if published.state.is_some() {
+                return Ok(service.view(&published));
+            }
+            Err(nothing_known(&service.key, &published, timeout))
+        }
     }
 }
 

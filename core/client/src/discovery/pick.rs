@@ -7,6 +7,7 @@ use std::time::Duration;
 use quorate_balance::{Endpoint, Moment, Outcome, PickContext, PickHandle, Why};
 use quorate_types::{Error, ErrorCode, Instance, ServiceKey};
 
+use super::discover;
 use super::service::Service;
 use super::view::ServiceView;
 use crate::client::Inner;
@@ -46,22 +47,33 @@ impl<'a> PickOptions<'a> {
 #[derive(Clone)]
 pub struct ServiceHandle {
     service: Arc<Service>,
-    /// Keeps the client's background work alive.
-    _client: Arc<Inner>,
+    /// Also keeps the client's background work alive.
+    client: Arc<Inner>,
 }
 
 impl ServiceHandle {
     pub(crate) fn new(service: Arc<Service>, client: Arc<Inner>) -> Self {
-        Self {
-            service,
-            _client: client,
-        }
+        Self { service, client }
+    }
+
+    /// All instances known at this moment, sorted by id.
+    #[cfg(any(feature = "tower", feature = "tonic"))]
+    pub(crate) fn instances(&self) -> Arc<[Arc<Instance>]> {
+        Arc::clone(&self.service.published().instances)
     }
 
     /// The service.
     #[must_use]
     pub fn key(&self) -> &ServiceKey {
         &self.service.key
+    }
+
+    /// The instances, as [`Client::discover`](crate::Client::discover) answers.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn discover(&self) -> Result<ServiceView, Error> {
+        discover(&self.service, self.client.options.request_timeout).await
     }
 
     /// Chooses an instance for one call, from memory.
