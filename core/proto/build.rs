@@ -19,6 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .bytes(".mvccpb")
         // A log entry's payload is shared between the log, its cache and the appliers.
         .bytes(".quorate.log.v1.LogEntry.batch")
+        .bytes(".quorate.v1.ForwardRequest.batch")
         .bytes(".quorate.v1.SessionOpen.resume_token")
         .bytes(".quorate.v1.SessionOpened.resume_token")
         .btree_map(".quorate.v1.Instance.metadata")

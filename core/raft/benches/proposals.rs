@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use quorate_proto::etcdserverpb::PutRequest;
 use quorate_proto::log::{Command, command::Op};
-use quorate_raft::{Member, Node, NodeConfig};
+use quorate_raft::{Member, NoPeers, Node, NodeConfig};
 use quorate_store::{Store, StoreOptions};
 
 const KEYS: u64 = 10_000;
@@ -63,7 +63,7 @@ fn start(directory: &Path, in_flight: usize) -> Node {
     if in_flight > 0 {
         config.limits.propose.batches_in_flight = in_flight;
     }
-    Node::start(config, store).expect("the node starts")
+    Node::start(config, store, Arc::new(NoPeers)).expect("the node starts")
 }
 
 fn put(number: u64) -> Command {

@@ -1,8 +1,9 @@
 //! Linearizable reads: one ReadIndex round for all who wait.
 //!
 //! A read may be answered from local state once the leader has confirmed, after the read arrived, that it still
-//! leads, and everything committed by then is applied (Ongaro's Raft thesis, 6.4). One round runs at a time;
-//! reads that arrive during it need a later confirmation, so they wait for the next, together.
+//! leads, and everything committed by then is applied here (Ongaro's Raft thesis, 6.4). One round runs at a time;
+//! reads that arrive during it need a later confirmation, so they wait for the next, together. On a member that does
+//! not lead, a round is one request to the leader, which answers it with a round of its own.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,15 +11,23 @@ use std::time::Duration;
 use openraft::ReadPolicy;
 use openraft::errors::{LinearizableReadError, RaftError};
 use parking_lot::Mutex;
+use quorate_proto::v1::{ReadIndexRequest, RefusalReason};
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
 use crate::error::ProposeError;
 use crate::fault::FaultCell;
 use crate::leadership::Leadership;
+use crate::peers::{PeerAnswer, PeerRequest, Peers};
+use crate::propose::unanswered;
+use crate::routing::{Leader, Route, Routing};
 use crate::types::Raft;
 
-type Answer = Result<(), ProposeError>;
+/// How long a round that found no leader waits before the next attempt, if nothing is heard of one before.
+const TRY_AGAIN: Duration = Duration::from_millis(20);
+
+/// The index whose state may be read; it is applied here.
+type Answer = Result<u64, ProposeError>;
 
 /// Gives linearizable points to read at. A cheap handle.
 #[derive(Clone)]
@@ -27,14 +36,22 @@ pub(crate) struct Barrier {
 }
 
 struct Shared {
-    raft: Raft,
-    runtime: Handle,
-    leadership: Arc<Leadership>,
-    /// The index up to which entries are applied.
-    applied: watch::Receiver<Option<u64>>,
-    answer_within: Duration,
-    fault: FaultCell,
+    parts: Parts,
     rounds: Mutex<Rounds>,
+}
+
+/// What a barrier stands on.
+pub(crate) struct Parts {
+    pub(crate) raft: Raft,
+    /// Rounds run on it; callers may be on any.
+    pub(crate) runtime: Handle,
+    pub(crate) leadership: Arc<Leadership>,
+    pub(crate) routing: Routing,
+    pub(crate) peers: Arc<dyn Peers>,
+    /// The index up to which entries are applied.
+    pub(crate) applied: watch::Receiver<Option<u64>>,
+    pub(crate) answer_within: Duration,
+    pub(crate) fault: FaultCell,
 }
 
 #[derive(Default)]
@@ -45,22 +62,9 @@ struct Rounds {
 }
 
 impl Barrier {
-    /// Rounds run on `runtime`, callers may be on any.
-    pub(crate) fn new(
-        raft: Raft,
-        runtime: Handle,
-        leadership: Arc<Leadership>,
-        applied: watch::Receiver<Option<u64>>,
-        answer_within: Duration,
-        fault: FaultCell,
-    ) -> Self {
+    pub(crate) fn new(parts: Parts) -> Self {
         let shared = Shared {
-            raft,
-            runtime,
-            leadership,
-            applied,
-            answer_within,
-            fault,
+            parts,
             rounds: Mutex::default(),
         };
         Self {
@@ -69,14 +73,14 @@ impl Barrier {
     }
 
     /// Returns when the local state has everything that was acknowledged before the call.
-    pub(crate) async fn pass(&self) -> Answer {
-        if self.shared.fault.is_set() {
+    pub(crate) async fn pass(&self) -> Result<(), ProposeError> {
+        if self.shared.parts.fault.is_set() {
             return Err(self.shared.down());
         }
-        if self.shared.leadership.reads_are_local() {
+        if self.shared.parts.leadership.reads_are_local() {
             return Ok(());
         }
-        self.read_index().await
+        self.read_index().await.map(drop)
     }
 
     /// As [`pass`](Self::pass), by a round.
@@ -92,7 +96,7 @@ impl Barrier {
                 shared: Arc::clone(&self.shared),
                 finished: false,
             };
-            self.shared.runtime.spawn(rounds.run());
+            self.shared.parts.runtime.spawn(rounds.run());
         }
         // Without an answer the runtime ended.
         answered.await.unwrap_or_else(|_| Err(self.shared.down()))
@@ -101,13 +105,35 @@ impl Barrier {
 
 impl Shared {
     fn down(&self) -> ProposeError {
-        self.fault
-            .get()
-            .map_or(ProposeError::Stopped, ProposeError::Fault)
+        let fault = self.parts.fault.get();
+        fault.map_or(ProposeError::Stopped, ProposeError::Fault)
     }
 
+    /// One round, as often as it takes: asking again does no harm.
     async fn round(&self) -> Answer {
-        let confirmed = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await;
+        let mut routing = self.parts.routing.clone();
+        loop {
+            let route = routing.borrow_and_update().clone();
+            let confirmed = match route {
+                Route::To(leader) => self.ask(&leader).await,
+                // openraft may know of a leadership that the route does not show yet.
+                Route::Here(_) | Route::Nowhere => self.confirm().await,
+            };
+            match confirmed {
+                Ok(index) => return self.reach(index).await,
+                Err(ProposeError::NoLeader { .. } | ProposeError::LeaderChanged) => {
+                    // Either is as good: another attempt may go better then.
+                    let _ = tokio::time::timeout(TRY_AGAIN, routing.changed()).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Confirms that this member leads.
+    async fn confirm(&self) -> Answer {
+        let raft = &self.parts.raft;
+        let confirmed = raft.get_read_linearizer(ReadPolicy::ReadIndex).await;
         let confirmed = confirmed.map_err(|error| match error {
             RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)) => {
                 ProposeError::NoLeader {
@@ -119,10 +145,43 @@ impl Shared {
             }
             RaftError::Fatal(_) => self.down(),
         })?;
-        let index = confirmed.read_log_id().index();
-        let mut applied = self.applied.clone();
+        Ok(confirmed.read_log_id().index())
+    }
+
+    /// Lets the leader confirm it; until it no longer leads.
+    async fn ask(&self, leader: &Leader) -> Answer {
+        let request = PeerRequest::ReadIndex(ReadIndexRequest {});
+        let call = self.parts.peers.call(leader.id, &leader.member, request);
+        let mut routing = self.parts.routing.clone();
+        let answer = tokio::select! {
+            answer = call => answer,
+            _ = routing.wait_for(|route| !route.is_to(leader)) => {
+                return Err(ProposeError::LeaderChanged);
+            }
+        };
+        match answer {
+            Ok(PeerAnswer::ReadIndex(answer)) => Ok(answer.index),
+            Ok(PeerAnswer::Refused(refused)) => Err(match refused.reason() {
+                // A read that was not answered was not made.
+                RefusalReason::Stopped | RefusalReason::Timeout => ProposeError::LeaderChanged,
+                _ => unanswered(&refused),
+            }),
+            Ok(_) | Err(_) => Err(ProposeError::LeaderChanged),
+        }
+    }
+
+    async fn reach(&self, index: u64) -> Answer {
+        let mut applied = self.parts.applied.clone();
         let reached = applied.wait_for(|applied| *applied >= Some(index)).await;
-        reached.map(drop).map_err(|_| self.down())
+        reached.map(|_| index).map_err(|_| self.down())
+    }
+
+    /// Why a round that took too long has no answer.
+    fn too_late(&self) -> ProposeError {
+        match *self.parts.routing.borrow() {
+            Route::Nowhere => ProposeError::NoLeader { leader: None },
+            Route::Here(_) | Route::To(_) => ProposeError::Timeout,
+        }
     }
 }
 
@@ -144,9 +203,10 @@ impl RunningRounds {
                 }
                 std::mem::take(&mut rounds.waiting)
             };
-            let answer = tokio::time::timeout(self.shared.answer_within, self.shared.round())
+            let within = self.shared.parts.answer_within;
+            let answer = tokio::time::timeout(within, self.shared.round())
                 .await
-                .unwrap_or(Err(ProposeError::Timeout));
+                .unwrap_or_else(|_| Err(self.shared.too_late()));
             for reader in waiting {
                 // Those who gave up are gone.
                 let _ = reader.send(answer.clone());

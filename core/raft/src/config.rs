@@ -1,5 +1,6 @@
 //! What a node is told: who it is, where its log is, and its bounds.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ pub struct NodeConfig {
     pub member_id: u64,
     /// How it is known to the others.
     pub member: Member,
+    /// How the cluster begins, if this member has no log yet.
+    pub founding: Founding,
     /// The log's directory; its parent must exist.
     pub wal_dir: PathBuf,
     /// The log's sizes.
@@ -26,6 +29,17 @@ pub struct NodeConfig {
     pub timing: Timing,
     /// What is bounded, and how.
     pub limits: Limits,
+}
+
+/// How a cluster begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Founding {
+    /// This member is the only one.
+    Alone,
+    /// These members, by id, and this one is among them. They all must be told the same.
+    Together(BTreeMap<u64, Member>),
+    /// It exists: its leader will send this member the log.
+    Joins,
 }
 
 /// Heartbeats and elections. All members of a cluster use the same.
@@ -137,7 +151,7 @@ impl Default for Limits {
 }
 
 impl NodeConfig {
-    /// A node with default bounds.
+    /// A node with default bounds, whose cluster begins with it alone.
     pub fn new(
         cluster_id: u64,
         member_id: u64,
@@ -148,6 +162,7 @@ impl NodeConfig {
             cluster_id,
             member_id,
             member,
+            founding: Founding::Alone,
             wal_dir: wal_dir.into(),
             wal: WalOptions::default(),
             timing: Timing::default(),
@@ -173,6 +188,13 @@ impl NodeConfig {
         if self.cluster_id == 0 || self.member_id == 0 {
             return Err(RaftFault::InvalidConfig(
                 "cluster id and member id must not be 0".to_owned(),
+            ));
+        }
+        if let Founding::Together(members) = &self.founding
+            && !members.contains_key(&self.member_id)
+        {
+            return Err(RaftFault::InvalidConfig(
+                "this member is not among those that found the cluster".to_owned(),
             ));
         }
         let propose = &self.limits.propose;

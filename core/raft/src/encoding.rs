@@ -55,6 +55,10 @@ pub(crate) fn decode_log_id(bytes: &[u8]) -> Result<LogId, Unreadable> {
 }
 
 pub(crate) fn encode_entry(entry: &Entry) -> Vec<u8> {
+    entry_to_wire(entry).encode_to_vec()
+}
+
+pub(crate) fn entry_to_wire(entry: &Entry) -> wire::LogEntry {
     let payload = match &entry.payload {
         EntryPayload::Blank => None,
         EntryPayload::Normal(payload) => Some(WirePayload::Batch(payload.encoded().clone())),
@@ -62,15 +66,17 @@ pub(crate) fn encode_entry(entry: &Entry) -> Vec<u8> {
             Some(WirePayload::Membership(membership_to_wire(membership)))
         }
     };
-    let entry = wire::LogEntry {
+    wire::LogEntry {
         id: Some(log_id_to_wire(&entry.log_id)),
         payload,
-    };
-    entry.encode_to_vec()
+    }
 }
 
 pub(crate) fn decode_entry(bytes: Bytes) -> Result<Entry, Unreadable> {
-    let entry: wire::LogEntry = decode("a log entry", bytes)?;
+    entry_from_wire(decode("a log entry", bytes)?)
+}
+
+pub(crate) fn entry_from_wire(entry: wire::LogEntry) -> Result<Entry, Unreadable> {
     let id = entry
         .id
         .ok_or_else(|| Unreadable::new("a log entry", "it has no id"))?;
@@ -87,24 +93,31 @@ pub(crate) fn decode_entry(bytes: Bytes) -> Result<Entry, Unreadable> {
     })
 }
 
-pub(crate) fn encode_vote(vote: &Vote) -> Vec<u8> {
-    let vote = wire::Vote {
+pub(crate) fn vote_to_wire(vote: &Vote) -> wire::Vote {
+    wire::Vote {
         term: vote.leader_id.term,
         candidate: vote.leader_id.node_id,
         committed: vote.committed,
-    };
-    vote.encode_to_vec()
+    }
 }
 
-pub(crate) fn decode_vote(bytes: &[u8]) -> Result<Vote, Unreadable> {
-    let vote: wire::Vote = decode("a vote", Bytes::copy_from_slice(bytes))?;
-    Ok(Vote {
+pub(crate) fn vote_from_wire(vote: &wire::Vote) -> Vote {
+    Vote {
         leader_id: LeaderId {
             term: vote.term,
             node_id: vote.candidate,
         },
         committed: vote.committed,
-    })
+    }
+}
+
+pub(crate) fn encode_vote(vote: &Vote) -> Vec<u8> {
+    vote_to_wire(vote).encode_to_vec()
+}
+
+pub(crate) fn decode_vote(bytes: &[u8]) -> Result<Vote, Unreadable> {
+    let vote: wire::Vote = decode("a vote", Bytes::copy_from_slice(bytes))?;
+    Ok(vote_from_wire(&vote))
 }
 
 pub(crate) fn encode_truncation(after: Option<&LogId>) -> Vec<u8> {
@@ -178,6 +191,15 @@ pub(crate) fn decode_applied(bytes: &[u8]) -> Result<(Option<u64>, AppliedState)
     Ok((Some(state.cluster_id), applied))
 }
 
+pub(crate) fn member_to_wire(id: u64, member: &Member) -> wire::Member {
+    wire::Member {
+        id,
+        name: member.name.clone(),
+        peer_urls: member.peer_urls.clone(),
+        client_urls: member.client_urls.clone(),
+    }
+}
+
 fn membership_to_wire(membership: &Membership) -> wire::Membership {
     let voters = membership
         .get_joint_config()
@@ -185,12 +207,9 @@ fn membership_to_wire(membership: &Membership) -> wire::Membership {
         .map(|ids| wire::VoterSet {
             ids: ids.iter().copied().collect(),
         });
-    let members = membership.nodes().map(|(&id, member)| wire::Member {
-        id,
-        name: member.name.clone(),
-        peer_urls: member.peer_urls.clone(),
-        client_urls: member.client_urls.clone(),
-    });
+    let members = membership
+        .nodes()
+        .map(|(&id, member)| member_to_wire(id, member));
     wire::Membership {
         voters: voters.collect(),
         members: members.collect(),

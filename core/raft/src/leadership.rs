@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use quorate_store::Store;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::barrier::Barrier;
+use crate::routing::Route;
 use crate::types::{Membership, Raft, Vote};
 
 /// How long a new leader that can't confirm its leadership waits before it tries again.
@@ -61,6 +61,12 @@ impl Leadership {
     pub(crate) fn is_ready(&self) -> bool {
         let voted = self.voted.load(Ordering::SeqCst);
         voted != 0 && voted == self.ready.load(Ordering::SeqCst)
+    }
+
+    /// The term it leads with everything before applied, if it does.
+    pub(crate) fn ready_term(&self) -> Option<u64> {
+        let ready = self.ready.load(Ordering::SeqCst);
+        self.is_ready().then_some(ready)
     }
 
     /// The newest term it has heard of.
@@ -129,32 +135,60 @@ pub(crate) fn is_sole_voter(membership: &Membership, member_id: u64) -> bool {
     voters.next() == Some(member_id) && voters.next().is_none()
 }
 
-/// Follows the leadership: makes the store's leases count on the leader, once it has applied what was committed
-/// before it, and stops them when it no longer leads.
+/// Follows the leadership: says where proposals go, makes the store's leases count on the leader, once it has applied
+/// what was committed before it, and stops them when it no longer leads.
 pub(crate) async fn follow(
     raft: Raft,
     store: Store,
     barrier: Barrier,
     leadership: Arc<Leadership>,
+    route: watch::Sender<Route>,
 ) {
     let mut metrics = raft.server_metrics();
-    let mut leads = 0;
+    let mut term_led = None;
     loop {
-        let (term, is_leader) = {
+        let now = {
             let metrics = metrics.borrow_and_update();
-            let is_leader = metrics.state == ServerState::Leader && metrics.vote.committed;
-            (metrics.vote.leader_id.term, is_leader)
+            let term = metrics.vote.leader_id.term;
+            leadership.term.fetch_max(term, Ordering::Relaxed);
+            Route::of(&metrics)
         };
-        leadership.term.fetch_max(term, Ordering::Relaxed);
-        if leads != 0 && (!is_leader || leads != term) {
-            tracing::info!(term = leads, "no longer the leader");
+        let leads = match now {
+            Route::Here(term) => Some(term),
+            Route::Nowhere | Route::To(_) => None,
+        };
+        if let Some(term) = term_led.filter(|_| leads != term_led) {
+            tracing::info!(term, "no longer the leader");
             store.leases().step_down();
-            leads = 0;
+            term_led = None;
         }
-        if is_leader && leads == 0 {
-            match barrier.read_index().await {
-                Ok(()) => {
-                    leads = term;
+        route.send_if_modified(|route| {
+            let changed = *route != now;
+            if let Route::To(leader) = &now
+                && !route.is_to(leader)
+            {
+                tracing::info!(
+                    term = leader.term,
+                    leader = format_args!("{:x}", leader.id),
+                    name = leader.member.name,
+                    "follows"
+                );
+            }
+            *route = now;
+            changed
+        });
+        if let Some(term) = leads.filter(|_| term_led.is_none()) {
+            let confirmed = tokio::select! {
+                confirmed = barrier.read_index() => confirmed,
+                // It may be over already: look again.
+                changed = metrics.changed() => match changed {
+                    Ok(()) => continue,
+                    Err(_) => return,
+                },
+            };
+            match confirmed {
+                Ok(_) => {
+                    term_led = Some(term);
                     store.leases().become_primary();
                     leadership.ready_in(term);
                     tracing::info!(term, "the leader");
@@ -170,7 +204,7 @@ pub(crate) async fn follow(
         }
         if metrics.changed().await.is_err() {
             // Consensus has stopped.
-            if leads != 0 {
+            if term_led.is_some() {
                 store.leases().step_down();
             }
             return;

@@ -1,10 +1,11 @@
 //! Consensus: the only crate that knows openraft.
 //!
 //! A [`Node`] takes commands, has them committed by a majority of the cluster's voters, applies them to the
-//! [`Store`](quorate_store::Store), and answers with what they gave. In this release the cluster has one voter;
-//! everything but the connections between members is in place.
+//! [`Store`](quorate_store::Store), and answers with what they gave. How members reach each other is not known here:
+//! whoever starts a node gives it [`Peers`], and hands it what comes from them.
 //!
 //! # A command's way
+//! 0. On a member that does not lead, what is queued goes to the leader as one message, and takes its way there.
 //! 1. [`Node::propose`] queues it. If no batch is under way, the caller itself takes everything queued, encodes
 //!    it as one batch and proposes it (`propose`); else whoever answers the batch will.
 //! 2. openraft gives it an index and hands it to the log store (`log`), which queues it for the write-ahead log
@@ -24,9 +25,10 @@
 //! | file | its job |
 //! |---|---|
 //! | `node` | starts and ends the parts, on `consensus_thread` and the applier's |
-//! | `propose`, `barrier` | writes in batches, reads at linearizable points |
-//! | `leadership` | whether this member leads, and may read locally |
+//! | `propose`, `barrier` | writes in batches, reads at linearizable points; elsewhere, if another leads |
+//! | `leadership`, `routing` | whether this member leads, and may read locally; who leads else |
 //! | `log`, `machine`, `network` | openraft's three sides: the log, the state, the others |
+//! | `peers`, `messages`, `announce` | the way to the others, what is said, and how a member makes itself known |
 //! | `trim` | what may go from the log |
 //! | `encoding` | the disk format of entries, votes and memberships |
 //! | `types`, `runtime` | openraft's types and runtime, as they are here |
@@ -34,6 +36,7 @@
 
 #![forbid(unsafe_code)]
 
+mod announce;
 mod barrier;
 mod config;
 mod consensus_thread;
@@ -43,9 +46,12 @@ mod fault;
 mod leadership;
 mod log;
 mod machine;
+mod messages;
 mod network;
 mod node;
+mod peers;
 mod propose;
+mod routing;
 mod runtime;
 mod status;
 #[cfg(test)]
@@ -55,11 +61,12 @@ mod tests;
 mod trim;
 mod types;
 
-pub use config::{ApplyLimits, Limits, LogLimits, NodeConfig, ProposeLimits, Timing};
+pub use config::{ApplyLimits, Founding, Limits, LogLimits, NodeConfig, ProposeLimits, Timing};
 pub use encoding::Identity;
 pub use error::{ProposeError, RaftFault};
 pub use fault::Fault;
 pub use node::Node;
+pub use peers::{NoPeers, PeerAnswer, PeerCall, PeerError, PeerRequest, Peers};
 pub use quorate_store::Reply;
 pub use status::{MemberStatus, NodeStatus};
 pub use types::Member;

@@ -27,7 +27,7 @@ use crate::config::LogLimits;
 use crate::encoding::{self, Identity};
 use crate::fault::{Fault, FaultCell};
 use crate::leadership::Leadership;
-use crate::types::{Entry, EntryPayload, LogId, TypeConfig, Vote};
+use crate::types::{Entry, EntryPayload, LeaderId, LogId, Membership, TypeConfig, Vote};
 
 /// What a record of the stream is. On disk: numbers are never reused.
 mod kind {
@@ -86,6 +86,28 @@ impl LogStore {
         Self {
             shared: Arc::new(shared),
         }
+    }
+
+    /// Writes the first entry of a cluster's log, durably: the membership it begins with. All founders write the same
+    /// one, before there is any leader, so it is committed by its nature. Blocks.
+    pub(crate) fn found(&self, membership: Membership) -> Result<(), WalError> {
+        self.shared.leadership.membership_changes(&membership);
+        let nobody = LeaderId {
+            term: 0,
+            node_id: 0,
+        };
+        let entry = Entry {
+            log_id: LogId::new(nobody, 0),
+            payload: EntryPayload::Membership(membership),
+        };
+        let record = Batch::one(kind::ENTRY, &encoding::encode_entry(&entry));
+        let appended = self.shared.wal.append_relaxed(record)?;
+        self.shared.wal.sync()?;
+        let mut state = self.shared.state.lock();
+        for position in appended.positions {
+            state.index.push(entry.clone(), position);
+        }
+        Ok(())
     }
 
     /// Blocks until the entry at this index, and all before it, are durable.

@@ -3,9 +3,11 @@
 //! Two threads of its own beside the log's: one for consensus (a tokio runtime of one thread), one that applies.
 //! Callers may be on any tokio runtime with a timer; their answers come over channels.
 
+mod answer;
 mod start;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use quorate_proto::log::Command;
@@ -21,9 +23,11 @@ use crate::fault::{Fault, FaultCell};
 use crate::leadership::Leadership;
 use crate::log::{self, LogStore};
 use crate::machine::{ApplierThread, ApplyQueue, Machine};
+use crate::peers::Peers;
 use crate::propose::Proposer;
+use crate::routing::{Route, Routing};
 use crate::status::{self, NodeStatus};
-use crate::types::Raft;
+use crate::types::{Member, Raft};
 
 /// A member of the cluster, running. A cheap handle.
 ///
@@ -42,6 +46,7 @@ struct Inner {
     leadership: Arc<Leadership>,
     proposer: Proposer,
     barrier: Barrier,
+    routing: Routing,
     queue: Arc<ApplyQueue>,
     applied: watch::Receiver<Option<u64>>,
     fault: FaultCell,
@@ -55,16 +60,21 @@ struct Threads {
 }
 
 impl Node {
-    /// Starts the member: recovers its log and state, or founds a cluster of one if it has none.
+    /// Starts the member: recovers its log and state, or founds a cluster if it has none.
     ///
-    /// A single voter leads when this returns. Blocks for as long as recovery takes, so not for a thread that
-    /// runs async tasks. `store` must not be applied to by anyone else.
+    /// A single voter leads when this returns; in a larger cluster nothing is known of a leader yet. `peers` is the
+    /// way to the others; what comes from them is for [`answer`](Self::answer). Blocks for as long as recovery
+    /// takes, so not for a thread that runs async tasks. `store` must not be applied to by anyone else.
     ///
     /// # Errors
     /// Log or state can't be read, are damaged, don't fit together, or are another member's.
-    pub fn start(config: NodeConfig, store: Store) -> Result<Self, RaftFault> {
+    pub fn start(
+        config: NodeConfig,
+        store: Store,
+        peers: Arc<dyn Peers>,
+    ) -> Result<Self, RaftFault> {
         let disk = log::directory(&config.wal_dir)?;
-        Self::start_on(disk, config, store)
+        Self::start_on(disk, config, store, peers)
     }
 
     /// As [`start`](Self::start), with the log on this disk.
@@ -72,8 +82,9 @@ impl Node {
         disk: Arc<dyn Disk>,
         config: NodeConfig,
         store: Store,
+        peers: Arc<dyn Peers>,
     ) -> Result<Self, RaftFault> {
-        let inner = Arc::new(start::start(disk, config, store)?);
+        let inner = Arc::new(start::start(disk, config, store, peers)?);
         Ok(Self { inner })
     }
 
@@ -89,11 +100,30 @@ impl Node {
             .store
             .validate(&command)
             .map_err(ProposeError::Etcd)?;
-        self.inner.proposer.propose(command).await
+        let applied = self.inner.proposer.propose(command).await?;
+        Ok(applied.reply)
+    }
+
+    /// Has commands committed and applied by this member as the leader in this term, together, or not at all: for
+    /// what only a leader may decide, such as that a lease is over. See [`leads_in`](Self::leads_in).
+    ///
+    /// # Errors
+    /// One answer for each; [`ProposeError::NoLeader`] if it no longer leads in this term.
+    pub async fn propose_in_term(
+        &self,
+        term: u64,
+        commands: Vec<Command>,
+    ) -> Vec<Result<Reply, ProposeError>> {
+        let answers = self.inner.proposer.propose_in_term(term, commands).await;
+        answers
+            .into_iter()
+            .map(|answer| answer.map(|applied| applied.reply))
+            .collect()
     }
 
     /// Returns when reading the store sees every write that was acknowledged, by any member, before the call.
-    /// All who wait at a moment share one round; a leader that is the only voter needs none.
+    /// All who wait at a moment share one round; a leader that is the only voter needs none. While there is no
+    /// leader, it waits for one.
     ///
     /// # Errors
     /// [`ProposeError`], but for `Etcd` and `TooManyRequests`.
@@ -124,6 +154,37 @@ impl Node {
     #[must_use]
     pub fn is_leader(&self) -> bool {
         self.inner.leadership.is_ready()
+    }
+
+    /// The term in which it leads, with everything before applied, if it does.
+    #[must_use]
+    pub fn leads_in(&self) -> Option<u64> {
+        self.inner.leadership.ready_term()
+    }
+
+    /// The other member that leads, as far as this one knows: its id, and where it is reached.
+    #[must_use]
+    pub fn other_leader(&self) -> Option<(u64, Arc<Member>)> {
+        match &*self.inner.routing.borrow() {
+            Route::To(leader) => Some((leader.id, Arc::clone(&leader.member))),
+            Route::Here(_) | Route::Nowhere => None,
+        }
+    }
+
+    /// Waits until this member no longer follows that one.
+    pub async fn leader_is_not(&self, id: u64) {
+        let mut routing = self.inner.routing.clone();
+        let other = |route: &Route| !matches!(route, Route::To(leader) if leader.id == id);
+        // If consensus has ended, it follows nobody.
+        let _ = routing.wait_for(other).await;
+    }
+
+    /// Waits until the leadership is another than it was, at most this long.
+    pub async fn leadership_changes(&self, at_most: Duration) {
+        let mut routing = self.inner.routing.clone();
+        routing.mark_unchanged();
+        // In time or not, the caller looks again.
+        let _ = tokio::time::timeout(at_most, routing.changed()).await;
     }
 
     /// Waits until the node can't go on, because of its disk or a defect. The process must end then.
@@ -180,12 +241,12 @@ impl Node {
     }
 
     pub(crate) async fn read_index(&self) -> Result<(), ProposeError> {
-        self.inner.barrier.read_index().await
+        self.inner.barrier.read_index().await.map(drop)
     }
 
     /// Waits until the log has let go of something.
     pub(crate) async fn until_purged(&self) {
-        let within = Some(std::time::Duration::from_secs(30));
+        let within = Some(Duration::from_secs(30));
         let purged = |metrics: &openraft::RaftMetrics<_>| metrics.purged.is_some();
         let waiting = self.inner.raft.wait(within);
         waiting

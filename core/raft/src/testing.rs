@@ -11,7 +11,7 @@ use quorate_wal::crash_disk::CrashDisk;
 
 use crate::types::LeaderId;
 use crate::types::LogId;
-use crate::{Member, Node, NodeConfig, ProposeError, RaftFault, Reply};
+use crate::{Member, NoPeers, Node, NodeConfig, ProposeError, RaftFault, Reply};
 
 /// A configuration with small files, and checkpoints only when asked for.
 pub(crate) fn config() -> NodeConfig {
@@ -84,7 +84,8 @@ impl TestMember {
     ) -> Result<Self, RaftFault> {
         let started = tokio::task::spawn_blocking(move || {
             let store = open_store(&store_path);
-            let node = Node::start_on(Arc::new(disk.clone()), config, store.clone())?;
+            let peers = Arc::new(NoPeers);
+            let node = Node::start_on(Arc::new(disk.clone()), config, store.clone(), peers)?;
             Ok(Self {
                 node,
                 store,

@@ -51,6 +51,9 @@ Examples:
   quorate serve --data-dir /var/lib/quorate --listen-client 0.0.0.0:2379
   quorate serve --listen-client 127.0.0.1:0 --listen-peer 127.0.0.1:0 --ready-file ready.json
       Take any free ports and tell them in ready.json: for tests
+  quorate serve --name one --listen-peer 10.0.0.1:2380 --listen-client 10.0.0.1:2379 \\
+      --initial-cluster one=10.0.0.1:2380,two=10.0.0.2:2380,three=10.0.0.3:2380
+      Found a cluster of three; the others say the same, but for their own name and addresses
   QUORATE_LOG_FORMAT=json quorate serve --config /etc/quorate.toml
 
 A flag wins over its environment variable, that over the file, that over the default.

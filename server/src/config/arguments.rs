@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Command};
 use serde::Deserialize;
 
+use super::cluster::{InitialClusterState, InitialMember, PeerUrl};
 use super::values::{ByteSize, ListenAddress, LogFormat, LogLevel, Period};
 
 macro_rules! settings {
@@ -40,7 +41,7 @@ settings! {
     #[arg(long, env = "QUORATE_DATA_DIR", value_name = "DIR", hide_env_values = true)]
     data_dir: PathBuf,
 
-    /// This member's name, for people [default: default]
+    /// This member's name, for people, and in --initial-cluster [default: default]
     #[arg(long, env = "QUORATE_NAME", value_name = "NAME", hide_env_values = true)]
     name: String,
 
@@ -60,10 +61,31 @@ settings! {
           help_heading = "Addresses", hide_env_values = true)]
     advertise_client: Vec<String>,
 
+    /// Peer URLs told in the member list [default: http:// and the peer address, or those of --initial-cluster]
+    #[arg(long, env = "QUORATE_ADVERTISE_PEER", value_name = "URL", value_delimiter = ',',
+          help_heading = "Addresses", hide_env_values = true)]
+    advertise_peer: Vec<PeerUrl>,
+
     /// Write the addresses here, as JSON, once the server answers; removed when it stops
     #[arg(long, env = "QUORATE_READY_FILE", value_name = "FILE",
           help_heading = "Addresses", hide_env_values = true)]
     ready_file: PathBuf,
+
+    /// The members that found a cluster, this one among them, the same on all; only needed until this one has
+    /// a data directory [default: this one alone]
+    #[arg(long, env = "QUORATE_INITIAL_CLUSTER", value_name = "NAME=HOST:PORT", value_delimiter = ',',
+          help_heading = "Cluster", hide_env_values = true)]
+    initial_cluster: Vec<InitialMember>,
+
+    /// Whether --initial-cluster is founded by this start, or exists [default: new]
+    #[arg(long, env = "QUORATE_INITIAL_CLUSTER_STATE", value_name = "STATE", value_enum,
+          help_heading = "Cluster", hide_env_values = true)]
+    initial_cluster_state: InitialClusterState,
+
+    /// Keeps clusters apart that are founded with the same addresses [default: quorate-cluster]
+    #[arg(long, env = "QUORATE_INITIAL_CLUSTER_TOKEN", value_name = "TOKEN",
+          help_heading = "Cluster", hide_env_values = true)]
+    initial_cluster_token: String,
 
     /// After a restart, how long absence of an instance means nothing [default: 15s]
     #[arg(long, env = "QUORATE_REGISTRY_WARM_UP", value_name = "TIME",

@@ -1,6 +1,7 @@
 //! What `quorate serve` runs with: flag over environment over file over default.
 
 mod arguments;
+mod cluster;
 mod file;
 mod values;
 
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use arguments::ServeArguments;
+pub(crate) use cluster::{InitialClusterState, InitialMember, PeerUrl};
 pub(crate) use values::{ListenAddress, LogFormat, LogLevel};
 
 use crate::failure::{Exit, Failure};
@@ -22,7 +24,13 @@ pub(crate) struct Config {
     pub(crate) listen_peer: ListenAddress,
     /// Empty: made of the addresses actually listened on.
     pub(crate) advertise_client: Vec<String>,
+    /// Empty: those of the initial cluster, or made of the address actually listened on.
+    pub(crate) advertise_peer: Vec<PeerUrl>,
     pub(crate) ready_file: Option<PathBuf>,
+    /// Empty: this member alone.
+    pub(crate) initial_cluster: Vec<InitialMember>,
+    pub(crate) initial_cluster_state: InitialClusterState,
+    pub(crate) initial_cluster_token: String,
     pub(crate) registry_warm_up: Duration,
     pub(crate) drain_timeout: Duration,
     pub(crate) max_request_bytes: usize,
@@ -56,7 +64,13 @@ impl Config {
                 .listen_peer
                 .unwrap_or_else(|| fixed("127.0.0.1:2380")),
             advertise_client: settings.advertise_client.unwrap_or_default(),
+            advertise_peer: settings.advertise_peer.unwrap_or_default(),
             ready_file: settings.ready_file,
+            initial_cluster: settings.initial_cluster.unwrap_or_default(),
+            initial_cluster_state: settings.initial_cluster_state.unwrap_or_default(),
+            initial_cluster_token: settings
+                .initial_cluster_token
+                .unwrap_or_else(|| "quorate-cluster".to_owned()),
             registry_warm_up: settings
                 .registry_warm_up
                 .map_or(Duration::from_secs(15), |period| period.0),

@@ -99,6 +99,8 @@ fn the_help_tells_the_defaults_as_they_are() {
         format!("{}KiB", config.max_request_bytes >> 10),
         config.max_connections.to_string(),
         config.log_level.to_string(),
+        config.initial_cluster_token,
+        "new".to_owned(),
     ] {
         assert!(help.contains(&format!("[default: {value}]")), "{value}");
     }

@@ -153,6 +153,7 @@ macro_rules! read_from_string {
     )*};
 }
 read_from_string!(ListenAddress, Period, ByteSize, LogLevel);
+pub(super) use read_from_string;
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,6 @@
 //! The IDENTITY file: which cluster and member a data directory belongs to.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
@@ -7,25 +8,39 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use quorate_raft::Member;
 use serde::{Deserialize, Serialize};
 
 pub(super) const FILE: &str = "IDENTITY";
 /// An identity that is being written.
 pub(super) const UNFINISHED: &str = "IDENTITY.unfinished";
 
-/// The layout of the whole directory that this program reads and writes.
-const FORMAT: u32 = 1;
+/// The layouts of the whole directory that this program reads; the first is also what it writes, where it can: an
+/// older program would take a member of a larger cluster for one that is alone.
+const ALONE: u32 = 1;
+const TOGETHER: u32 = 2;
 
 /// Whose directory it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Identity {
     format: u32,
-    /// Random, not zero; the same for all members of a cluster.
+    /// Not zero; the same for all members of a cluster.
     pub(crate) cluster_id: Id,
-    /// Random, not zero; this directory's only.
+    /// Not zero; this directory's only.
     pub(crate) member_id: Id,
     /// Unix time in milliseconds.
     created_ms: u64,
+    /// Who founded the cluster, if this member was not alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    founders: Vec<Founder>,
+}
+
+/// A member that founded the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Founder {
+    id: Id,
+    name: String,
+    peer_urls: Vec<String>,
 }
 
 /// A 64-bit id; in hexadecimal for people and in JSON, where numbers end at 2^53.
@@ -58,15 +73,54 @@ impl TryFrom<String> for Id {
 
 impl Identity {
     /// A new cluster of one new member.
-    pub(super) fn random() -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    pub(crate) fn random() -> Self {
         Self {
-            format: FORMAT,
+            format: ALONE,
             cluster_id: random_id(),
             member_id: random_id(),
-            created_ms: now.map_or(0, |since| since.as_millis() as u64),
+            created_ms: now_ms(),
+            founders: Vec::new(),
         }
     }
+
+    /// A member of those that found a cluster.
+    pub(crate) fn founder(
+        cluster_id: u64,
+        member_id: u64,
+        founders: &BTreeMap<u64, Member>,
+    ) -> Self {
+        let founders = founders.iter().map(|(&id, member)| Founder {
+            id: Id(id),
+            name: member.name.clone(),
+            peer_urls: member.peer_urls.clone(),
+        });
+        Self {
+            format: TOGETHER,
+            cluster_id: Id(cluster_id),
+            member_id: Id(member_id),
+            created_ms: now_ms(),
+            founders: founders.collect(),
+        }
+    }
+
+    /// Who founded the cluster, by id; `None` if this member was alone.
+    pub(crate) fn founders(&self) -> Option<BTreeMap<u64, Member>> {
+        let members = self.founders.iter().map(|founder| {
+            let member = Member {
+                name: founder.name.clone(),
+                peer_urls: founder.peer_urls.clone(),
+                client_urls: Vec::new(),
+            };
+            (founder.id.0, member)
+        });
+        (!self.founders.is_empty()).then(|| members.collect())
+    }
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as u64)
 }
 
 /// Random enough to be unique: the standard hasher's keys come from the operating system.
@@ -95,9 +149,9 @@ pub(super) fn read(directory: &Path) -> Result<Option<Identity>, String> {
         format!("its {FILE} is damaged ({error}); restore it from a backup of this directory")
     };
     let Header { format } = serde_json::from_str(&text).map_err(damaged)?;
-    if format > FORMAT {
+    if format > TOGETHER {
         return Err(format!(
-            "it has format {format}, this program knows up to {FORMAT}; use a newer quorate"
+            "it has format {format}, this program knows up to {TOGETHER}; use a newer quorate"
         ));
     }
     serde_json::from_str(&text).map(Some).map_err(damaged)

@@ -1,7 +1,7 @@
 //! The data directory: whose it is, and that one process at a time uses it.
 //!
 //! ```text
-//! IDENTITY   JSON: format, cluster, member, when it was made; written first, never changed
+//! IDENTITY   JSON: format, cluster, member, when it was made, and with whom; written first, never changed
 //! LOCK       held with flock(2) while a process runs; the kernel releases it at any death
 //! wal/       the log (quorate-wal)
 //! store/     the state (quorate-store)
@@ -33,12 +33,15 @@ pub(crate) struct DataDir {
 }
 
 impl DataDir {
-    /// Opens the directory; makes it, and an identity, if there is nothing yet.
+    /// Opens the directory; makes it, and gives it this identity, if there is nothing yet.
     ///
     /// # Errors
-    /// When it is not ours, newer than this program, in use, or cannot be written. Nothing in it
-    /// has been changed then.
-    pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
+    /// When it is not ours, newer than this program, in use, or cannot be written, or there is no
+    /// identity for it. Nothing in it has been changed then.
+    pub(crate) fn open(
+        path: &Path,
+        found: impl FnOnce() -> Result<Identity, String>,
+    ) -> Result<Self, Failure> {
         let refuse = |message: String| {
             Failure::new(
                 Exit::DataDirectory,
@@ -59,12 +62,12 @@ impl DataDir {
             )),
             Locked::Failed(error) => attempt("lock it", &error),
         })?;
-        let found = identity::read(path).map_err(&refuse)?;
-        let used_before = found.is_some();
-        let identity = match found {
+        let known = identity::read(path).map_err(&refuse)?;
+        let used_before = known.is_some();
+        let identity = match known {
             Some(identity) => identity,
             None => {
-                let identity = Identity::random();
+                let identity = found().map_err(&refuse)?;
                 identity::write(path, &identity)
                     .map_err(|error| attempt("write its identity", &error))?;
                 identity

@@ -1,7 +1,11 @@
 use super::*;
 
+fn open(path: &Path) -> Result<DataDir, Failure> {
+    DataDir::open(path, || Ok(Identity::random()))
+}
+
 fn refusal(path: &Path) -> String {
-    let failure = DataDir::open(path).unwrap_err();
+    let failure = open(path).unwrap_err();
     assert_eq!(failure.exit(), Exit::DataDirectory);
     let message = failure.to_string();
     assert!(message.contains(&path.display().to_string()), "{message}");
@@ -12,13 +16,13 @@ fn refusal(path: &Path) -> String {
 fn a_new_directory_gets_an_identity_that_stays() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("a/b");
-    let first = DataDir::open(&path).unwrap();
+    let first = open(&path).unwrap();
     assert!(!first.used_before());
     let identity = first.identity().clone();
     assert_ne!(identity.cluster_id, identity.member_id);
     drop(first);
 
-    let again = DataDir::open(&path).unwrap();
+    let again = open(&path).unwrap();
     assert!(again.used_before());
     assert_eq!(*again.identity(), identity);
     assert!(!path.join(identity::UNFINISHED).exists());
@@ -27,8 +31,8 @@ fn a_new_directory_gets_an_identity_that_stays() {
 #[test]
 fn two_directories_have_different_ids() {
     let root = tempfile::tempdir().unwrap();
-    let a = DataDir::open(&root.path().join("a")).unwrap();
-    let b = DataDir::open(&root.path().join("b")).unwrap();
+    let a = open(&root.path().join("a")).unwrap();
+    let b = open(&root.path().join("b")).unwrap();
     assert_ne!(a.identity().cluster_id, b.identity().cluster_id);
     assert_ne!(a.identity().member_id, b.identity().member_id);
 }
@@ -36,12 +40,12 @@ fn two_directories_have_different_ids() {
 #[test]
 fn a_directory_in_use_is_refused_and_says_by_whom() {
     let root = tempfile::tempdir().unwrap();
-    let first = DataDir::open(root.path()).unwrap();
+    let first = open(root.path()).unwrap();
     let message = refusal(root.path());
     let me = format!("process {}", std::process::id());
     assert!(message.contains(&me), "{message}");
     drop(first);
-    DataDir::open(root.path()).unwrap();
+    open(root.path()).unwrap();
 }
 
 #[test]
@@ -57,13 +61,13 @@ fn a_start_killed_before_its_identity_is_not_foreign() {
     let root = tempfile::tempdir().unwrap();
     fs::write(root.path().join(LOCK), "1\n").unwrap();
     fs::write(root.path().join(identity::UNFINISHED), "{").unwrap();
-    assert!(!DataDir::open(root.path()).unwrap().used_before());
+    assert!(!open(root.path()).unwrap().used_before());
 }
 
 #[test]
 fn a_newer_format_is_refused_and_kept() {
     let root = tempfile::tempdir().unwrap();
-    let text = r#"{"format": 2, "something": "new"}"#;
+    let text = r#"{"format": 99, "something": "new"}"#;
     fs::write(root.path().join(identity::FILE), text).unwrap();
     assert!(refusal(root.path()).contains("newer"));
     assert_eq!(
@@ -95,4 +99,24 @@ fn a_path_that_cannot_be_made_is_refused() {
     let file = root.path().join("file");
     fs::write(&file, "").unwrap();
     assert!(refusal(&file.join("below")).contains("--data-dir"));
+}
+
+#[test]
+fn founders_are_remembered_and_no_identity_leaves_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("a");
+    let refused = DataDir::open(&path, || Err("not now".to_owned())).unwrap_err();
+    assert!(refused.to_string().contains("not now"), "{refused}");
+    let member = |name: &str| quorate_raft::Member {
+        name: name.to_owned(),
+        peer_urls: vec![format!("http://{name}:1")],
+        ..quorate_raft::Member::default()
+    };
+    let founders = [(1, member("one")), (2, member("two"))].into();
+    let opened = DataDir::open(&path, || Ok(Identity::founder(9, 1, &founders))).unwrap();
+    assert!(!opened.used_before());
+    drop(opened);
+    let again = open(&path).unwrap();
+    assert_eq!(again.identity().cluster_id.0, 9);
+    assert_eq!(again.identity().founders(), Some(founders));
 }

@@ -1,4 +1,4 @@
-//! `etcdserverpb.Cluster`: who the members are. Changing them comes with more than one.
+//! `etcdserverpb.Cluster`: who the members are. Changing them while they run is not there yet.
 
 use quorate_proto::etcdserverpb::cluster_server::{Cluster, ClusterServer};
 use quorate_proto::etcdserverpb::{
@@ -29,17 +29,18 @@ impl Cluster for ClusterDoor {
         if request.into_inner().linearizable {
             self.member.read_barrier().await?;
         }
-        let options = self.member.options();
+        let members = self.member.node().status().members.into_iter();
+        let members = members.map(|known| pb::Member {
+            id: known.id,
+            name: known.member.name,
+            peer_ur_ls: known.member.peer_urls,
+            client_ur_ls: known.member.client_urls,
+            is_learner: known.is_learner,
+        });
         Ok(Response::new(MemberListResponse {
             // As etcd's: these answers are about no revision.
             header: Some(self.member.header_at(0)),
-            members: vec![pb::Member {
-                id: options.member_id,
-                name: options.name.clone(),
-                peer_ur_ls: options.peer_urls.clone(),
-                client_ur_ls: options.client_urls.clone(),
-                is_learner: false,
-            }],
+            members: members.collect(),
         }))
     }
 

@@ -12,7 +12,10 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::member::Member;
-use super::status::{refused, require_leader, server_stopped};
+use super::status::{require_leader, server_stopped};
+
+/// Renewals of one stream on their way at a time; the answers keep their order.
+const RENEWALS_AT_A_TIME: usize = 64;
 
 struct LeaseDoor {
     member: Member,
@@ -65,10 +68,14 @@ impl Lease for LeaseDoor {
         request: Request<Streaming<LeaseKeepAliveRequest>>,
     ) -> Result<Response<Self::LeaseKeepAliveStream>, Status> {
         require_leader(request.metadata(), &self.member)?;
+        let member = self.member.clone();
+        let renewals = request.into_inner().map(move |request| {
+            let member = member.clone();
+            async move { renew(&member, request?.id).await }
+        });
         let keeper = KeepAlive {
-            requests: request.into_inner(),
+            renewals: renewals.buffered(RENEWALS_AT_A_TIME).boxed(),
             stopping: self.member.stopping(),
-            member: self.member.clone(),
         };
         let answers = stream::unfold(Some(keeper), |keeper| async {
             let mut keeper = keeper?;
@@ -85,8 +92,7 @@ impl Lease for LeaseDoor {
         request: Request<LeaseTimeToLiveRequest>,
     ) -> Result<Response<LeaseTimeToLiveResponse>, Status> {
         let LeaseTimeToLiveRequest { id, keys } = request.into_inner();
-        self.member.read_barrier().await?;
-        let found = self.member.store().leases().remaining(id);
+        let found = self.member.lease_time_left(id).await?;
         let mut response = LeaseTimeToLiveResponse {
             header: Some(self.member.header()),
             id,
@@ -118,35 +124,26 @@ impl Lease for LeaseDoor {
 
 /// A client's stream of renewals.
 struct KeepAlive {
-    requests: Streaming<LeaseKeepAliveRequest>,
+    renewals: BoxStream<'static, Result<LeaseKeepAliveResponse, Status>>,
     stopping: CancellationToken,
-    member: Member,
 }
 
 impl KeepAlive {
     /// The next answer, the error that ends the stream, or `None` when the client has ended it.
     async fn next(&mut self) -> Option<Result<LeaseKeepAliveResponse, Status>> {
-        let request = tokio::select! {
-            () = self.stopping.cancelled() => return Some(Err(server_stopped())),
-            request = self.requests.message() => request,
-        };
-        let answer = match request {
-            Ok(Some(request)) => self.renew(request.id),
-            Ok(None) => return None,
-            Err(status) => Err(status),
-        };
-        Some(answer)
+        tokio::select! {
+            () = self.stopping.cancelled() => Some(Err(server_stopped())),
+            answer = self.renewals.next() => answer,
+        }
     }
+}
 
-    /// Renews a lease; TTL 0 says that it is gone.
-    fn renew(&self, id: i64) -> Result<LeaseKeepAliveResponse, Status> {
-        self.member.feel_pulse();
-        let leases = self.member.store().leases();
-        let ttl = leases.renew(id).map_err(refused)?;
-        Ok(LeaseKeepAliveResponse {
-            header: Some(self.member.header()),
-            id,
-            ttl: ttl.unwrap_or(0),
-        })
-    }
+/// Renews a lease; TTL 0 says that it is gone.
+async fn renew(member: &Member, id: i64) -> Result<LeaseKeepAliveResponse, Status> {
+    let ttl = member.lease_renew(id).await?;
+    Ok(LeaseKeepAliveResponse {
+        header: Some(member.header()),
+        id,
+        ttl: ttl.unwrap_or(0),
+    })
 }

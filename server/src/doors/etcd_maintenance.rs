@@ -34,6 +34,8 @@ impl Maintenance for MaintenanceDoor {
     ) -> Result<Response<StatusResponse>, Status> {
         let node = self.member.node().status();
         let size = i64::try_from(self.member.store().size_bytes()).unwrap_or(i64::MAX);
+        let own = node.members.iter().find(|known| known.id == node.member_id);
+        let is_learner = own.is_some_and(|known| known.is_learner);
         let errors = if node.leader.is_none() {
             vec!["etcdserver: no leader".to_owned()]
         } else {
@@ -49,7 +51,7 @@ impl Maintenance for MaintenanceDoor {
             raft_applied_index: node.applied,
             errors,
             db_size_in_use: size,
-            is_learner: false,
+            is_learner,
             storage_version: STORAGE_VERSION.to_owned(),
             db_size_quota: 0,
         }))

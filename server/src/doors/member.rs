@@ -11,7 +11,7 @@ use quorate_proto::etcdserverpb::{
 };
 use quorate_proto::log::command::Op;
 use quorate_proto::log::{Command, LeaseCheckpoint, LeaseGrant, LeaseRevoke};
-use quorate_raft::{Node, Reply};
+use quorate_raft::{Node, Peers, Reply};
 use quorate_store::Store;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -39,6 +39,8 @@ pub(crate) struct Member(Arc<Inner>);
 struct Inner {
     node: Node,
     store: Store,
+    /// The way to the other members.
+    peers: Arc<dyn Peers>,
     options: MemberOptions,
     /// Ends what would otherwise wait for long: watches, keep-alives, queues for a lock.
     stopping: CancellationToken,
@@ -69,12 +71,14 @@ impl Member {
     pub(crate) fn new(
         node: Node,
         store: Store,
+        peers: Arc<dyn Peers>,
         options: MemberOptions,
         stopping: CancellationToken,
     ) -> Self {
         Self(Arc::new(Inner {
             node,
             store,
+            peers,
             options,
             stopping,
             pulse: Pulse::new(),
@@ -108,9 +112,30 @@ impl Member {
         &self.0.pulse
     }
 
-    /// Writes to the log how much time leases have left.
-    pub(crate) async fn lease_checkpoint(&self, leases: LeaseCheckpoint) -> Result<(), Status> {
-        self.propose(Op::LeaseCheckpoint(leases)).await.map(drop)
+    /// Writes to the log how much time leases have left, as the leader in this term.
+    pub(crate) async fn lease_checkpoint(
+        &self,
+        term: u64,
+        leases: LeaseCheckpoint,
+    ) -> Result<(), Status> {
+        let op = Some(Op::LeaseCheckpoint(leases));
+        let command = Command { op };
+        let answers = self.0.node.propose_in_term(term, vec![command]).await;
+        let noted = answers.into_iter().next().map(|answer| answer.map(drop));
+        noted.unwrap_or(Ok(())).map_err(status::unanswered)
+    }
+
+    /// Ends leases that are over, as the leader in this term; one answer for each.
+    pub(crate) async fn lease_expire(&self, term: u64, ids: &[i64]) -> Vec<Result<(), Status>> {
+        let revoke = |&id| Command {
+            op: Some(Op::LeaseRevoke(LeaseRevoke { id })),
+        };
+        let commands = ids.iter().map(revoke).collect();
+        let answers = self.0.node.propose_in_term(term, commands).await;
+        answers
+            .into_iter()
+            .map(|answer| answer.map(drop).map_err(status::unanswered))
+            .collect()
     }
 
     async fn propose(&self, op: Op) -> Result<Reply, Status> {
@@ -171,11 +196,15 @@ impl Member {
     }
 
     pub(crate) fn has_leader(&self) -> bool {
-        self.0.node.is_leader() || self.0.node.status().leader.is_some()
+        self.0.node.is_leader() || self.0.node.other_leader().is_some()
     }
 
     pub(crate) fn node(&self) -> &Node {
         &self.0.node
+    }
+
+    pub(crate) fn peers(&self) -> &Arc<dyn Peers> {
+        &self.0.peers
     }
 
     pub(crate) fn store(&self) -> &Store {

@@ -3,6 +3,7 @@
 //! - `etcd_*`: etcd v3's services, on [`member`], this node's log and state;
 //! - `registry`: quorate.v1, on the available plane;
 //! - `peer`, `health`: for the other members, and for load balancers;
+//! - `lease_time`: how long leases have left, which only the leader knows;
 //! - `status`: every error's way to a client; `queue`, `key_events`: what locks and elections
 //!   stand on.
 
@@ -16,6 +17,7 @@ mod etcd_maintenance;
 mod etcd_watch;
 pub(crate) mod health;
 mod key_events;
+mod lease_time;
 pub(crate) mod member;
 pub(crate) mod peer;
 mod queue;

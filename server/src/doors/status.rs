@@ -35,7 +35,8 @@ pub(crate) fn server_stopped() -> Status {
     Status::unavailable("etcdserver: server stopped")
 }
 
-fn no_leader() -> Status {
+/// Nobody leads, as far as this member knows.
+pub(crate) fn no_leader() -> Status {
     Status::unavailable("etcdserver: no leader")
 }
 

@@ -3,8 +3,7 @@
 //! It sleeps until the next deadline, but not longer than to the next [beat](crate::pulse). The
 //! shortest lease is longer than that, so a new one is seen in time.
 
-use futures::future::join_all;
-use quorate_proto::log::{LeaseCheckpoint, LeaseRevoke};
+use quorate_proto::log::LeaseCheckpoint;
 use tokio::task::JoinSet;
 use tonic::Code;
 
@@ -39,6 +38,11 @@ pub(super) async fn keep(member: Member) {
 
 /// Starts on what has run out, and on noting how much time long leases have left.
 fn start_due(member: &Member, job: &mut JoinSet<()>) {
+    // Looked up first: if another leads by the time this is proposed, it is refused, for what is over here may
+    // have been renewed there.
+    let Some(term) = member.node().leads_in() else {
+        return;
+    };
     let expired = member.store().leases().take_expired(BATCH);
     let checkpoint = member.store().leases().take_checkpoint(BATCH);
     if expired.is_empty() && checkpoint.is_none() {
@@ -46,19 +50,20 @@ fn start_due(member: &Member, job: &mut JoinSet<()>) {
     }
     let member = member.clone();
     job.spawn(async move {
-        revoke(&member, expired).await;
-        note(&member, checkpoint).await;
+        revoke(&member, term, expired).await;
+        note(&member, term, checkpoint).await;
     });
 }
 
-async fn revoke(member: &Member, expired: Vec<i64>) {
+async fn revoke(member: &Member, term: u64, expired: Vec<i64>) {
+    if expired.is_empty() {
+        return;
+    }
     tracing::debug!(leases = expired.len(), "leases ran out");
-    let revokes = expired
-        .iter()
-        .map(|&id| member.lease_revoke(LeaseRevoke { id }));
-    for (id, outcome) in expired.iter().zip(join_all(revokes).await) {
+    let outcomes = member.lease_expire(term, &expired).await;
+    for (id, outcome) in expired.iter().zip(outcomes) {
         match outcome {
-            Ok(_) => {}
+            Ok(()) => {}
             // Its holder revoked it at the same moment.
             Err(status) if status.code() == Code::NotFound => {}
             // The store names it again in a few seconds.
@@ -67,9 +72,9 @@ async fn revoke(member: &Member, expired: Vec<i64>) {
     }
 }
 
-async fn note(member: &Member, checkpoint: Option<LeaseCheckpoint>) {
+async fn note(member: &Member, term: u64, checkpoint: Option<LeaseCheckpoint>) {
     let Some(checkpoint) = checkpoint else { return };
-    if let Err(status) = member.lease_checkpoint(checkpoint).await {
+    if let Err(status) = member.lease_checkpoint(term, checkpoint).await {
         tracing::warn!(%status, "cannot note how much time leases have left");
     }
 }

@@ -3,12 +3,13 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::Server;
 
@@ -17,6 +18,7 @@ use super::connection::Accepted;
 use super::no_resources;
 use crate::config::{Config, ListenAddress};
 use crate::failure::{Exit, Failure};
+use crate::peers::{CONNECTION_WINDOW, STREAM_WINDOW};
 
 /// Connections of other members at a time: one each would do.
 const PEER_CONNECTIONS: usize = 32;
@@ -61,36 +63,41 @@ impl Listeners {
         })
     }
 
-    /// Starts accepting, on the runtime this is called on.
+    /// Starts accepting: clients on the runtime this is called on, members on theirs.
     ///
     /// # Errors
-    /// When the runtime cannot take a socket.
+    /// When a runtime cannot take a socket.
     pub(super) fn accept(
         self,
         dealer: &Dealer,
         peer_routes: Routes,
-        stopping: &CancellationToken,
+        peers_runtime: &Handle,
     ) -> Result<Accepting, Failure> {
         let enter = |listener| tokio::net::TcpListener::from_std(listener).map_err(no_resources);
         let mut tasks = Vec::new();
         for listener in self.clients {
             tasks.push(tokio::spawn(dealer.clone().accept_from(enter(listener)?)));
         }
+        let _on_peers_runtime = peers_runtime.enter();
         let (way, accepted) = mpsc::channel(PEER_CONNECTIONS);
         let full = "too many peer connections, closed one";
         let peers = Dealer::new(vec![way], PEER_CONNECTIONS, full);
         tasks.push(tokio::spawn(peers.accept_from(enter(self.peer)?)));
         let peers = ReceiverStream::new(accepted).map(Accepted::enter);
-        let stopping = stopping.clone();
-        tasks.push(tokio::spawn(async move {
+        // Members are heard to the end: what is under way when this one is asked to stop needs them.
+        tokio::spawn(async move {
             let served = Server::builder()
+                .initial_stream_window_size(STREAM_WINDOW)
+                .initial_connection_window_size(CONNECTION_WINDOW)
+                .http2_keepalive_interval(Some(Duration::from_secs(5)))
+                .http2_keepalive_timeout(Some(Duration::from_secs(5)))
                 .add_routes(peer_routes)
-                .serve_with_incoming_shutdown(peers, stopping.cancelled_owned())
+                .serve_with_incoming(peers)
                 .await;
             if let Err(error) = served {
                 tracing::error!(%error, "the peer listener stopped");
             }
-        }));
+        });
         Ok(Accepting(tasks))
     }
 }

@@ -1,7 +1,8 @@
 //! A server from its start to its end.
 //!
 //! Order of the start: addresses (nothing is touched if one is taken), data directory, state and
-//! log, client threads, and last the ready file. The end goes the other way round.
+//! log, client threads, and last the ready file. The end goes the other way round. In a cluster, ready means that
+//! it serves; whether there is a leader is for the others to say too.
 
 mod banner;
 mod client_threads;
@@ -18,7 +19,9 @@ mod state;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use quorate_raft::Peers;
 use quorate_registry::{Registry, RegistryOptions, SystemClock};
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -29,11 +32,13 @@ use self::client_threads::{ClientLimits, ClientThreads};
 use self::listen::{Addresses, Listeners};
 use self::ready_file::{Ready, ReadyFile};
 use self::signals::StopSignals;
-use crate::config::Config;
-use crate::data_dir::DataDir;
+use crate::bootstrap::InitialCluster;
+use crate::config::{Config, InitialClusterState};
+use crate::data_dir::{DataDir, Identity};
 use crate::doors;
 use crate::doors::member::{Member, MemberOptions};
 use crate::failure::{Exit, Failure};
+use crate::peers::{Party, PeerLinks};
 
 /// Over how long clients spread their return after a drain notice.
 const RECONNECT_WITHIN: Duration = Duration::from_secs(2);
@@ -45,18 +50,32 @@ const CHORES_WITHIN: Duration = Duration::from_secs(2);
 /// # Errors
 /// When it cannot start, or cannot go on.
 pub(crate) fn run(config: Config) -> Result<(), Failure> {
+    let initial = InitialCluster::of(&config)
+        .map_err(|contradiction| Failure::new(Exit::Usage, contradiction))?;
     let listeners = Listeners::bind(&config)?;
-    let data_dir = Arc::new(DataDir::open(&config.data_dir)?);
-    let ready_file = ReadyFile::prepare(config.ready_file.clone())?;
-    // Everything that serves no client runs here, on this thread.
+    // Everything that serves neither clients nor members runs here, on this thread.
     let background = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(no_resources)?;
+    // Members wait for each other's heartbeats, so nothing else may keep this thread.
+    let peers = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .thread_name("peers")
+        .build()
+        .map_err(no_resources)?;
+    let found = || match &initial {
+        None => Ok(Identity::random()),
+        Some(initial) => background.block_on(initial.found(&config)),
+    };
+    let data_dir = Arc::new(DataDir::open(&config.data_dir, found)?);
+    check_identity(&config, initial.as_ref(), data_dir.identity())?;
+    let ready_file = ReadyFile::prepare(config.ready_file.clone())?;
     background.block_on(async {
         let signals = StopSignals::catch().map_err(no_resources)?;
         let addresses = listeners.addresses.clone();
-        let server = Server::start(&config, listeners, &data_dir).await?;
+        let server = Server::start(&config, listeners, &data_dir, peers.handle()).await?;
         server.announce(&config, &addresses, &data_dir, &ready_file)?;
         server.serve_until(signals, &config, &data_dir).await
     })
@@ -80,16 +99,23 @@ impl Server {
         config: &Config,
         listeners: Listeners,
         data_dir: &Arc<DataDir>,
+        peers_runtime: &Handle,
     ) -> Result<Self, Failure> {
         let stopping = CancellationToken::new();
         let options = member_options(config, &listeners.addresses, data_dir);
+        let party = Party {
+            cluster_id: options.cluster_id,
+            member_id: options.member_id,
+        };
+        let peers: Arc<dyn Peers> = Arc::new(PeerLinks::new(party, peers_runtime.clone()));
         let (store, node) = {
             let (data_dir, options) = (Arc::clone(data_dir), options.clone());
-            tokio::task::spawn_blocking(move || state::open(&data_dir, &options))
+            let peers = Arc::clone(&peers);
+            tokio::task::spawn_blocking(move || state::open(&data_dir, &options, peers))
                 .await
                 .map_err(|error| Failure::new(Exit::Failed, error))??
         };
-        let member = Member::new(node, store, options, stopping.clone());
+        let member = Member::new(node, store, peers, options, stopping.clone());
         let registry = Registry::new(
             registry_options(config, data_dir),
             Arc::new(SystemClock::new()),
@@ -104,10 +130,8 @@ impl Server {
         let client_routes = doors::registry(&registry, client_routes);
         let threads = ClientThreads::start(client_limits(config), &client_routes, &stopping)
             .map_err(no_resources)?;
-        let identity = data_dir.identity();
-        let peer = doors::peer::service(identity.cluster_id.0, identity.member_id.0);
-        let peer_routes = base.add_service(peer);
-        let accepting = listeners.accept(&threads.dealer(), peer_routes, &stopping)?;
+        let peer_routes = base.add_service(doors::peer::service(member.clone()));
+        let accepting = listeners.accept(&threads.dealer(), peer_routes, peers_runtime)?;
         Ok(Self {
             member,
             registry,
@@ -187,6 +211,36 @@ impl Server {
     }
 }
 
+/// Refuses a data directory of another cluster than the one the flags found. What a cluster has become since is
+/// no contradiction, but then they don't found it.
+fn check_identity(
+    config: &Config,
+    initial: Option<&InitialCluster>,
+    identity: &Identity,
+) -> Result<(), Failure> {
+    let Some(initial) = initial else {
+        return Ok(());
+    };
+    let is_theirs =
+        identity.cluster_id.0 == initial.cluster_id && identity.member_id.0 == initial.member_id;
+    if is_theirs || config.initial_cluster_state == InitialClusterState::Existing {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::DataDirectory,
+        format!(
+            "data directory {}: it belongs to member {} of cluster {}, and --initial-cluster founds member \
+             {:016x} of cluster {:016x}; choose another with --data-dir, or leave --initial-cluster out: the \
+             directory remembers its own",
+            config.data_dir.display(),
+            identity.member_id,
+            identity.cluster_id,
+            initial.member_id,
+            initial.cluster_id
+        ),
+    ))
+}
+
 fn member_options(config: &Config, addresses: &Addresses, data_dir: &DataDir) -> MemberOptions {
     let url = |address: &std::net::SocketAddr| format!("http://{address}");
     let client_urls = if config.advertise_client.is_empty() {
@@ -194,12 +248,18 @@ fn member_options(config: &Config, addresses: &Addresses, data_dir: &DataDir) ->
     } else {
         config.advertise_client.clone()
     };
+    let peer_urls = if config.advertise_peer.is_empty() {
+        vec![url(&addresses.peer)]
+    } else {
+        let urls = config.advertise_peer.iter();
+        urls.map(ToString::to_string).collect()
+    };
     MemberOptions {
         cluster_id: data_dir.identity().cluster_id.0,
         member_id: data_dir.identity().member_id.0,
         name: config.name.clone(),
         client_urls,
-        peer_urls: vec![url(&addresses.peer)],
+        peer_urls,
         max_request_bytes: config.max_request_bytes,
     }
 }

@@ -1,11 +1,13 @@
 //! Opening what is stored: the state, then the log on top of it.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use quorate_raft::{Member as NodeMember, Node, NodeConfig, RaftFault};
+use quorate_raft::{Member as NodeMember, Node, NodeConfig, Peers, RaftFault};
 use quorate_store::{Store, StoreFault, StoreOptions};
 use quorate_types::ErrorCode;
 
+use crate::bootstrap;
 use crate::data_dir::DataDir;
 use crate::doors::member::MemberOptions;
 use crate::failure::{Exit, Failure};
@@ -14,7 +16,11 @@ use crate::failure::{Exit, Failure};
 ///
 /// # Errors
 /// When it cannot be read or written, or is damaged.
-pub(super) fn open(data_dir: &DataDir, options: &MemberOptions) -> Result<(Store, Node), Failure> {
+pub(super) fn open(
+    data_dir: &DataDir,
+    options: &MemberOptions,
+    peers: Arc<dyn Peers>,
+) -> Result<(Store, Node), Failure> {
     let directory = data_dir.store();
     std::fs::create_dir_all(&directory)
         .map_err(|error| failure(data_dir.path(), ErrorCode::Io, &error))?;
@@ -25,13 +31,14 @@ pub(super) fn open(data_dir: &DataDir, options: &MemberOptions) -> Result<(Store
         peer_urls: options.peer_urls.clone(),
         client_urls: options.client_urls.clone(),
     };
-    let config = NodeConfig::new(
+    let mut config = NodeConfig::new(
         options.cluster_id,
         options.member_id,
         member,
         data_dir.wal(),
     );
-    let node = Node::start(config, store.clone())
+    config.founding = bootstrap::founding(data_dir.identity());
+    let node = Node::start(config, store.clone(), peers)
         .map_err(|fault| node_failure(data_dir.path(), &fault))?;
     Ok((store, node))
 }

@@ -15,8 +15,9 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::{Inner, Threads};
-use crate::barrier::Barrier;
-use crate::config::NodeConfig;
+use crate::announce;
+use crate::barrier::{self, Barrier};
+use crate::config::{Founding, NodeConfig};
 use crate::consensus_thread::ConsensusThread;
 use crate::encoding::{self, AppliedState};
 use crate::error::RaftFault;
@@ -24,10 +25,12 @@ use crate::fault::{Fault, FaultCell};
 use crate::leadership::{self, Leadership};
 use crate::log::{self, LogStore};
 use crate::machine::{Applier, ApplierThread, ApplyQueue, Machine};
-use crate::network::NoPeers;
-use crate::propose::Proposer;
+use crate::network::Network;
+use crate::peers::Peers;
+use crate::propose::{self, Proposer};
+use crate::routing::{Route, Routing};
 use crate::trim;
-use crate::types::Raft;
+use crate::types::{Membership, Raft};
 
 /// How long a single voter may take to elect itself. It needs a few writes to the log.
 const ELECTED_WITHIN: Duration = Duration::from_secs(30);
@@ -37,6 +40,7 @@ pub(super) fn start(
     disk: Arc<dyn Disk>,
     config: NodeConfig,
     store: Store,
+    peers: Arc<dyn Peers>,
 ) -> Result<Inner, RaftFault> {
     let raft_config = Arc::new(config.openraft()?);
     let fault = FaultCell::new();
@@ -51,6 +55,14 @@ pub(super) fn start(
         fault.clone(),
     );
     check_fit(&config, &log, &state)?;
+    if let Founding::Together(members) = &config.founding
+        && log.is_pristine()
+    {
+        let voters = members.keys().copied().collect();
+        let membership = Membership::new(vec![voters], members.clone())
+            .map_err(|error| RaftFault::InvalidConfig(error.to_string()))?;
+        log.found(membership)?;
+    }
     let queue = ApplyQueue::new(config.limits.apply.clone());
     let (applied_sender, applied) = watch::channel(state.last_applied.map(|id| id.index));
     let (durable_sender, durable) = watch::channel(state.clone());
@@ -70,20 +82,35 @@ pub(super) fn start(
     })?;
     let machine = Machine::new(Arc::clone(&queue), durable.clone());
     let setup = {
-        let (config, store) = (config.clone(), store.clone());
+        let (config, store, peers) = (config.clone(), store.clone(), Arc::clone(&peers));
         let (log, leadership) = (log.clone(), Arc::clone(&leadership));
         let (applied, fault) = (applied.clone(), fault.clone());
         async move {
-            let raft = Raft::build(config.member_id, raft_config, NoPeers, log.clone(), machine)
+            let network = Network::new(Arc::clone(&peers), config.timing.election_max);
+            let raft = Raft::build(config.member_id, raft_config, network, log.clone(), machine)
                 .await
                 .map_err(|error| failed(&fault, &error))?;
-            let barrier = Barrier::new(
-                raft.clone(),
-                Handle::current(),
-                Arc::clone(&leadership),
-                applied,
-                config.timing.answer,
-                fault.clone(),
+            let (route, routing) = watch::channel(Route::Nowhere);
+            let barrier = Barrier::new(barrier::Parts {
+                raft: raft.clone(),
+                runtime: Handle::current(),
+                leadership: Arc::clone(&leadership),
+                routing: routing.clone(),
+                peers: Arc::clone(&peers),
+                applied: applied.clone(),
+                answer_within: config.timing.answer,
+                fault: fault.clone(),
+            });
+            let proposer = Proposer::new(
+                propose::Parts {
+                    raft: raft.clone(),
+                    runtime: Handle::current(),
+                    routing: routing.clone(),
+                    peers: Arc::clone(&peers),
+                    applied,
+                    fault: fault.clone(),
+                },
+                &config,
             );
             run(&config, &raft, &log, &leadership, &fault).await?;
             tokio::spawn(leadership::follow(
@@ -91,6 +118,7 @@ pub(super) fn start(
                 store,
                 barrier.clone(),
                 Arc::clone(&leadership),
+                route,
             ));
             tokio::spawn(trim::follow(raft.clone(), log, durable));
             tokio::spawn(report_end(raft.clone(), fault.clone()));
@@ -99,28 +127,49 @@ pub(super) fn start(
                     () = leadership.until_ready() => {}
                     fault = fault.wait() => return Err(RaftFault::Failed(fault)),
                 }
+            } else {
+                tokio::spawn(announce::until_known(
+                    raft.clone(),
+                    config.member_id,
+                    config.member.clone(),
+                    peers,
+                    routing.clone(),
+                ));
             }
-            Ok((raft, barrier))
+            Ok(Consensus {
+                raft,
+                barrier,
+                proposer,
+                routing,
+            })
         }
     };
-    let (consensus, (raft, barrier)) = ConsensusThread::start(setup)?;
-    let proposer = Proposer::new(raft.clone(), &config, fault.clone());
+    let (thread, consensus) = ConsensusThread::start(setup)?;
     Ok(Inner {
         config,
         store,
-        raft,
+        raft: consensus.raft,
         log,
         leadership,
-        proposer,
-        barrier,
+        proposer: consensus.proposer,
+        barrier: consensus.barrier,
+        routing: consensus.routing,
         queue,
         applied,
         fault,
         threads: Mutex::new(Some(Threads {
-            _consensus: consensus,
+            _consensus: thread,
             _applier: applier,
         })),
     })
+}
+
+/// What is started on the consensus thread.
+struct Consensus {
+    raft: Raft,
+    barrier: Barrier,
+    proposer: Proposer,
+    routing: Routing,
 }
 
 /// What the store says of where it is in the log.
@@ -169,7 +218,8 @@ fn check_fit(config: &NodeConfig, log: &LogStore, state: &AppliedState) -> Resul
     Ok(())
 }
 
-/// Starts consensus; founds the cluster if there is none; a single voter is elected at once.
+/// Starts consensus; founds the cluster if there is none; a single voter is elected at once. Others come to it by
+/// and by.
 async fn run(
     config: &NodeConfig,
     raft: &Raft,
@@ -180,6 +230,9 @@ async fn run(
     let is_new = log.is_pristine();
     raft.run();
     if is_new {
+        if config.founding != Founding::Alone {
+            return Ok(());
+        }
         let members = BTreeMap::from([(config.member_id, config.member.clone())]);
         // It elects itself with that.
         raft.initialize(members)

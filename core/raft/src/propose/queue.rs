@@ -12,6 +12,10 @@ pub(super) struct Pending<R> {
     pub(super) command: Command,
     /// What it takes in an encoded batch.
     pub(super) bytes: usize,
+    /// Its place among all that were queued; set by the queue.
+    pub(super) number: u64,
+    /// Another member passed it on to this one.
+    pub(super) passed_on: bool,
     /// Who wants the outcome.
     pub(super) reply: R,
 }
@@ -20,8 +24,10 @@ pub(super) struct Pending<R> {
 #[derive(Debug)]
 pub(super) struct Queue<R> {
     limits: ProposeLimits,
+    /// By number.
     waiting: VecDeque<Pending<R>>,
     waiting_bytes: usize,
+    next_number: u64,
     in_flight: usize,
     closed: bool,
 }
@@ -32,22 +38,47 @@ impl<R> Queue<R> {
             limits,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
+            next_number: 0,
             in_flight: 0,
             closed: false,
         }
     }
 
-    /// Queues a command; false if there is no room for it. A command larger than the queue is let in when it is
-    /// alone.
-    pub(super) fn push(&mut self, pending: Pending<R>) -> bool {
+    /// Queues a command and gives its number; none if there is no room for it. A command larger than the queue is
+    /// let in when it is alone.
+    pub(super) fn push(&mut self, mut pending: Pending<R>) -> Option<u64> {
         let fits = self.waiting_bytes + pending.bytes <= self.limits.queued_bytes
             && self.waiting.len() < self.limits.queued_commands;
         if !fits && !self.waiting.is_empty() {
-            return false;
+            return None;
         }
+        pending.number = self.next_number;
+        self.next_number += 1;
         self.waiting_bytes += pending.bytes;
+        let number = pending.number;
         self.waiting.push_back(pending);
-        true
+        Some(number)
+    }
+
+    /// Puts a batch back that was not proposed, in front of what has come since. There is room for it: it was
+    /// queued before.
+    pub(super) fn put_back(&mut self, batch: Vec<Pending<R>>) {
+        for pending in batch.into_iter().rev() {
+            self.waiting_bytes += pending.bytes;
+            self.waiting.push_front(pending);
+        }
+    }
+
+    /// Takes a command out that still waits for a batch; false if it does not.
+    pub(super) fn withdraw(&mut self, number: u64) -> bool {
+        let found = self
+            .waiting
+            .binary_search_by_key(&number, |pending| pending.number);
+        let withdrawn = found.ok().and_then(|at| self.waiting.remove(at));
+        if let Some(pending) = &withdrawn {
+            self.waiting_bytes -= pending.bytes;
+        }
+        withdrawn.is_some()
     }
 
     /// Takes a batch, if one may begin and something waits. Those whose caller has gone are left out.
@@ -130,8 +161,14 @@ mod tests {
         Pending {
             command: Command::default(),
             bytes,
+            number: 0,
+            passed_on: false,
             reply,
         }
+    }
+
+    fn push(queue: &mut Queue<u32>, reply: u32, bytes: usize) {
+        assert!(queue.push(pending(reply, bytes)).is_some());
     }
 
     fn replies(batch: Option<Vec<Pending<u32>>>) -> Vec<u32> {
@@ -149,11 +186,12 @@ mod tests {
     #[test]
     fn an_idle_queue_gives_the_command_back_at_once_and_then_gathers() {
         let mut queue = queue();
-        assert!(queue.push(pending(1, 10)));
+        push(&mut queue, 1, 10);
         assert_eq!(replies(queue.begin_batch(nobody_left)), [1]);
-        assert!(queue.push(pending(2, 10)));
+        push(&mut queue, 2, 10);
         assert_eq!(replies(queue.begin_batch(nobody_left)), [2]);
-        assert!(queue.push(pending(3, 10)) && queue.push(pending(4, 10)));
+        push(&mut queue, 3, 10);
+        push(&mut queue, 4, 10);
         assert!(
             queue.begin_batch(nobody_left).is_none(),
             "two are under way"
@@ -166,7 +204,7 @@ mod tests {
     fn batches_end_at_their_limits() {
         let mut queue = queue();
         for reply in 0..5 {
-            assert!(queue.push(pending(reply, 5)));
+            push(&mut queue, reply, 5);
         }
         assert_eq!(
             replies(queue.begin_batch(nobody_left)),
@@ -176,7 +214,7 @@ mod tests {
         assert_eq!(replies(queue.begin_batch(nobody_left)), [3, 4]);
         queue.end_batch();
         for (reply, bytes) in [(0, 30), (1, 30), (2, 10)] {
-            assert!(queue.push(pending(reply, bytes)));
+            push(&mut queue, reply, bytes);
         }
         assert_eq!(replies(queue.begin_batch(nobody_left)), [0], "by size");
         queue.end_batch();
@@ -187,31 +225,52 @@ mod tests {
     fn a_full_queue_refuses_by_count_and_by_size() {
         let mut queue = queue();
         for reply in 0..5 {
-            assert!(queue.push(pending(reply, 1)));
+            push(&mut queue, reply, 1);
         }
-        assert!(!queue.push(pending(5, 1)));
+        assert!(queue.push(pending(5, 1)).is_none());
         queue.take_all();
-        assert!(queue.push(pending(0, 60)));
-        assert!(!queue.push(pending(1, 60)));
+        push(&mut queue, 0, 60);
+        assert!(queue.push(pending(1, 60)).is_none());
         queue.take_all();
         assert!(
-            queue.push(pending(0, 1000)),
+            queue.push(pending(0, 1000)).is_some(),
             "alone, it may be larger than the queue"
         );
         assert_eq!(replies(queue.begin_batch(nobody_left)), [0]);
-        assert!(queue.push(pending(1, 100)), "its bytes are free again");
+        assert!(
+            queue.push(pending(1, 100)).is_some(),
+            "its bytes are free again"
+        );
     }
 
     #[test]
     fn who_has_gone_is_left_out() {
         let mut queue = queue();
         for reply in 0..4 {
-            assert!(queue.push(pending(reply, 1)));
+            push(&mut queue, reply, 1);
         }
         assert_eq!(replies(queue.begin_batch(|reply| reply % 2 == 0)), [1, 3]);
-        assert!(queue.push(pending(6, 1)));
+        push(&mut queue, 6, 1);
         assert!(queue.begin_batch(|_| true).is_none());
         queue.end_batch();
         assert!(queue.is_idle());
+    }
+
+    #[test]
+    fn what_was_not_proposed_goes_back_in_front_and_can_be_withdrawn() {
+        let mut queue = queue();
+        for reply in 0..3 {
+            push(&mut queue, reply, 10);
+        }
+        let batch = queue.begin_batch(nobody_left).unwrap();
+        let first = batch[0].number;
+        push(&mut queue, 3, 10);
+        assert!(!queue.withdraw(first), "it is under way");
+        queue.put_back(batch);
+        queue.end_batch();
+        assert!(queue.withdraw(first + 1));
+        assert!(!queue.withdraw(first + 1));
+        assert_eq!(replies(queue.begin_batch(nobody_left)), [0, 2, 3]);
+        assert!(queue.push(pending(4, 100)).is_some(), "no bytes are left");
     }
 }

@@ -1,12 +1,15 @@
-//! A member on a temporary directory, and commands for it.
+//! A member on a temporary directory.
+
+mod commands;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use quorate_proto::etcdserverpb::{PutRequest, RangeRequest};
-use quorate_proto::log::{Command, command::Op};
-use quorate_raft::{Member, Node, NodeConfig, ProposeError, RaftFault, Reply};
+use quorate_raft::{Member, NoPeers, Node, NodeConfig, RaftFault};
 use quorate_store::{Store, StoreOptions};
+
+pub(crate) use commands::{get, put, put_command};
 
 /// A configuration whose files and waits are small.
 pub(crate) fn config(directory: &Path) -> NodeConfig {
@@ -30,37 +33,8 @@ pub(crate) async fn start_with(
         let path = directory.join("store");
         std::fs::create_dir_all(&path).expect("a directory for the store");
         let store = Store::open(&path, StoreOptions::default())?;
-        let node = Node::start(config, store.clone())?;
+        let node = Node::start(config, store.clone(), Arc::new(NoPeers))?;
         Ok((node, store))
     });
     started.await.expect("starting does not panic")
-}
-
-/// A Put.
-pub(crate) fn put_command(key: &str, value: &[u8]) -> Command {
-    Command {
-        op: Some(Op::Put(PutRequest {
-            key: key.as_bytes().to_vec(),
-            value: value.to_vec(),
-            ..PutRequest::default()
-        })),
-    }
-}
-
-/// Puts, and returns the revision.
-pub(crate) async fn put(node: &Node, key: &str, value: &[u8]) -> Result<i64, ProposeError> {
-    match node.propose(put_command(key, value)).await? {
-        Reply::Put(response) => Ok(response.header.expect("a header").revision),
-        other => panic!("a Put was answered with {other:?}"),
-    }
-}
-
-/// The value of a key in the local state.
-pub(crate) fn get(store: &Store, key: &str) -> Option<Vec<u8>> {
-    let request = RangeRequest {
-        key: key.as_bytes().to_vec(),
-        ..RangeRequest::default()
-    };
-    let response = store.range(&request).expect("a range over one key");
-    response.kvs.first().map(|kv| kv.value.to_vec())
 }
