@@ -50,16 +50,21 @@ impl Server {
     /// # Errors
     /// When it does not start; with what it printed.
     pub fn start_binary(binary: &Path, extra: &[&str]) -> Result<Self> {
-        let mut server = Self {
+        let mut server = Self::prepare(binary, "127.0.0.1:0", extra)?;
+        server.restart()?;
+        Ok(server)
+    }
+
+    /// A server that does not run yet, with the address for other members given.
+    pub(crate) fn prepare(binary: &Path, peer: &str, extra: &[&str]) -> Result<Self> {
+        Ok(Self {
             binary: binary.to_owned(),
             directory: tempfile::Builder::new().prefix("quorate-test-").tempdir()?,
             extra: extra.iter().map(|flag| (*flag).to_owned()).collect(),
             client: "127.0.0.1:0".to_owned(),
-            peer: "127.0.0.1:0".to_owned(),
+            peer: peer.to_owned(),
             child: None,
-        };
-        server.restart()?;
-        Ok(server)
+        })
     }
 
     /// Starts it again on the same data and the same ports; kills it first if it runs.
@@ -67,6 +72,15 @@ impl Server {
     /// # Errors
     /// When it does not start; with what it printed.
     pub fn restart(&mut self) -> Result<()> {
+        self.spawn()?;
+        self.until_ready()
+    }
+
+    /// As [`restart`](Self::restart), without waiting until it serves.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn spawn(&mut self) -> Result<()> {
         self.kill();
         let ready = self.directory.path().join("ready.json");
         if ready.exists() {
@@ -77,7 +91,7 @@ impl Server {
             .create(true)
             .append(true)
             .open(&log)?;
-        let mut child = OwnedChild::spawn(
+        let child = OwnedChild::spawn(
             Command::new(&self.binary)
                 .arg("serve")
                 .arg("--data-dir")
@@ -92,12 +106,23 @@ impl Server {
                 .stderr(log_file),
         )
         .with_context(|| format!("cannot start {}", self.binary.display()))?;
+        self.child = Some(child);
+        Ok(())
+    }
+
+    /// Waits until it serves.
+    ///
+    /// # Errors
+    /// When it ends instead, or takes too long; with what it printed.
+    pub fn until_ready(&mut self) -> Result<()> {
+        let ready = self.directory.path().join("ready.json");
         let deadline = Instant::now() + PATIENCE;
         // The file appears by a rename, whole; nothing but looking tells when.
         let text = loop {
             if let Ok(text) = fs::read_to_string(&ready) {
                 break text;
             }
+            let child = self.child.as_mut().context("the server does not run")?;
             if let Some(status) = child.child().try_wait()? {
                 bail!("the server ended with {status}: {}", self.log());
             }
@@ -115,7 +140,6 @@ impl Server {
         };
         self.client = first("client")?;
         self.peer = first("peer")?;
-        self.child = Some(child);
         Ok(())
     }
 
