@@ -103,7 +103,7 @@ impl InitialCluster {
                 config.name
             ));
         }
-        if self.members.len() % 2 == 0 {
+        if self.members.len().is_multiple_of(2) {
             tracing::warn!(
                 members = self.members.len(),
                 "an even number of members survives no more failures than one member less"

@@ -28,18 +28,15 @@ pub(crate) fn append_from_wire(
     let entries = entries?;
     let previous: Option<LogId> = request.previous.as_ref().map(log_id_from_wire);
     // openraft takes for granted that they are in order.
-    let mut next = previous.map_or(0, |id| id.index + 1);
-    for entry in &entries {
-        if entry.log_id.index != next {
+    let first = previous.map_or(0, |id| id.index + 1);
+    for (entry, expected) in entries.iter().zip(first..) {
+        let index = entry.log_id.index;
+        if index != expected {
             return Err(Unreadable::new(
                 "an append",
-                format_args!(
-                    "entry {} comes where entry {next} should be",
-                    entry.log_id.index
-                ),
+                format_args!("entry {index} comes where entry {expected} should be"),
             ));
         }
-        next += 1;
     }
     Ok(AppendEntriesRequest {
         vote: required_vote("an append", request.vote.as_ref())?,

@@ -52,7 +52,7 @@ async fn a_refused_command_is_answered_alone() {
         Err(ProposeError::Etcd(EtcdError::EmptyKey))
     ));
     // Refused by the state.
-    let mut with_lease = support::put_command("k", b"v");
+    let mut with_lease = support::commands::put_command("k", b"v");
     let Some(quorate_proto::log::command::Op::Put(request)) = &mut with_lease.op else {
         unreachable!()
     };

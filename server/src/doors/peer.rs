@@ -59,7 +59,7 @@ impl Peer for PeerDoor {
     ) -> Result<Response<IdentifyResponse>, Status> {
         let caller = request.into_inner();
         if caller.cluster_id != 0 && caller.cluster_id != self.party.cluster_id {
-            return Err(self.refuse(caller.cluster_id, caller.member_id, Refused::OtherCluster));
+            return Err(self.refuse(caller.cluster_id, caller.member_id, Refused::Cluster));
         }
         Ok(Response::new(IdentifyResponse {
             cluster_id: self.party.cluster_id,

@@ -13,15 +13,15 @@ pub(crate) struct Party {
     pub(crate) member_id: u64,
 }
 
-/// Why a message is not acted on.
+/// Why a message is not acted on: what is another one than here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refused {
     #[error("etcdserver: cluster ID mismatch")]
-    OtherCluster,
+    Cluster,
     #[error("the message is for another member")]
-    OtherMember,
+    Member,
     #[error("the members speak different protocols; bring them to the same version")]
-    OtherProtocol,
+    Protocol,
 }
 
 impl Party {
@@ -37,15 +37,15 @@ impl Party {
 
     /// The sender of a message to this member.
     pub(crate) fn sender(self, envelope: Option<&Envelope>) -> Result<u64, Refused> {
-        let envelope = envelope.ok_or(Refused::OtherProtocol)?;
+        let envelope = envelope.ok_or(Refused::Protocol)?;
         if envelope.protocol != PROTOCOL {
-            return Err(Refused::OtherProtocol);
+            return Err(Refused::Protocol);
         }
         if envelope.cluster_id != self.cluster_id {
-            return Err(Refused::OtherCluster);
+            return Err(Refused::Cluster);
         }
         if envelope.to != self.member_id {
-            return Err(Refused::OtherMember);
+            return Err(Refused::Member);
         }
         Ok(envelope.from)
     }
@@ -70,16 +70,13 @@ mod tests {
             ..one
         };
         assert_eq!(two.sender(Some(&one.to(2))), Ok(1));
-        assert_eq!(two.sender(Some(&one.to(3))), Err(Refused::OtherMember));
-        assert_eq!(
-            two.sender(Some(&stranger.to(2))),
-            Err(Refused::OtherCluster)
-        );
+        assert_eq!(two.sender(Some(&one.to(3))), Err(Refused::Member));
+        assert_eq!(two.sender(Some(&stranger.to(2))), Err(Refused::Cluster));
         let newer = Envelope {
             protocol: PROTOCOL + 1,
             ..one.to(2)
         };
-        assert_eq!(two.sender(Some(&newer)), Err(Refused::OtherProtocol));
-        assert_eq!(two.sender(None), Err(Refused::OtherProtocol));
+        assert_eq!(two.sender(Some(&newer)), Err(Refused::Protocol));
+        assert_eq!(two.sender(None), Err(Refused::Protocol));
     }
 }

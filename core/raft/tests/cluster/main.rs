@@ -133,7 +133,7 @@ async fn a_lost_leader_is_replaced_and_nothing_acknowledged_is_lost() {
     let mut cluster = Cluster::found(3).await;
     let first = cluster.leader().await;
     put(&cluster.node(first), "before", b"1").await.unwrap();
-    cluster.kill(first).await;
+    cluster.stop(first).await;
     let left = rest(&cluster, first);
     let second = cluster.leader_of(&left).await;
     assert_ne!(first, second);
@@ -213,7 +213,7 @@ async fn without_a_majority_writes_and_reads_end_in_time() {
     let mut cluster = Cluster::found(3).await;
     let leader = cluster.leader().await;
     for id in rest(&cluster, leader) {
-        cluster.kill(id).await;
+        cluster.stop(id).await;
     }
     let node = cluster.node(leader);
     let (written, read) = tokio::join!(put(&node, "k", b"v"), node.read_barrier());
@@ -256,7 +256,7 @@ async fn all_members_restart() {
     cluster.leader().await;
     put_at_last(&cluster, 1, "k", b"v").await;
     for id in cluster.ids() {
-        cluster.kill(id).await;
+        cluster.stop(id).await;
     }
     for id in cluster.ids() {
         cluster.start(id).await;

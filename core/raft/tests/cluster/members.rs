@@ -165,8 +165,8 @@ impl Cluster {
         self.stores.insert(id, store);
     }
 
-    /// Stops a member where it stands.
-    pub(crate) async fn kill(&mut self, id: u64) {
+    /// Stops a member.
+    pub(crate) async fn stop(&mut self, id: u64) {
         let node = {
             let mut network = self.network.lock();
             network
@@ -174,18 +174,13 @@ impl Cluster {
                 .retain(|(from, to), _| *from != id && *to != id);
             network.nodes.remove(&id)
         };
+        let node = node.expect("it runs");
+        node.shutdown().await;
         let store = self.stores.remove(&id);
-        // The last handle may be held by a request on its way: the directory is free when all are gone.
-        let weak = node.as_ref().map(Node::clone);
+        // Blocks until the last handle is gone.
         tokio::task::spawn_blocking(move || drop((node, store)))
             .await
             .unwrap();
-        if let Some(node) = weak {
-            node.shutdown().await;
-            tokio::task::spawn_blocking(move || drop(node))
-                .await
-                .unwrap();
-        }
     }
 
     /// Cuts a member off from all others, both ways.

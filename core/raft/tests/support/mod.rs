@@ -1,6 +1,6 @@
 //! A member on a temporary directory.
 
-mod commands;
+pub(crate) mod commands;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use quorate_raft::{Member, NoPeers, Node, NodeConfig, RaftFault};
 use quorate_store::{Store, StoreOptions};
 
-pub(crate) use commands::{get, put, put_command};
+pub(crate) use commands::{get, put};
 
 /// A configuration whose files and waits are small.
 pub(crate) fn config(directory: &Path) -> NodeConfig {
