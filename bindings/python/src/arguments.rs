@@ -6,7 +6,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyByteArray, PyBytes, PyString};
-use quorate::{Algorithm, ErrorCode, InstanceStatus, PickOptions};
+use quorate::{Algorithm, ErrorCode, InstanceStatus, PickOptions, Setting};
 
 use crate::errors::{raise, raised};
 
@@ -95,6 +95,19 @@ pub(crate) fn weight(weight: i64) -> PyResult<u16> {
 pub(crate) fn algorithm(name: &str) -> PyResult<Algorithm> {
     name.parse()
         .map_err(|error: quorate::UnknownAlgorithm| invalid(error.to_string()))
+}
+
+/// The balancer's settings: name, what it does, least, most, default.
+#[pyfunction]
+pub(crate) fn balancer_settings() -> Vec<(&'static str, &'static str, f64, f64, f64)> {
+    Setting::ALL
+        .iter()
+        .map(|setting| {
+            let default = setting.default_value();
+            let (least, most) = (setting.least, setting.most);
+            (setting.name, setting.meaning, least, most, default)
+        })
+        .collect()
 }
 
 /// An `InvalidArgumentError`.

@@ -32,6 +32,8 @@ mod values;
 #[pymodule]
 mod _quorate {
     #[pymodule_export]
+    use crate::arguments::balancer_settings;
+    #[pymodule_export]
     use crate::client::Core;
     #[pymodule_export]
     use crate::completions::Completions;
@@ -44,7 +46,7 @@ mod _quorate {
     #[pymodule_export]
     use crate::operation::Operation;
     #[pymodule_export]
-    use crate::pick::{Pick, Service};
+    use crate::pick::{Pick, Service, http_outcome};
     #[pymodule_export]
     use crate::registration::Registration;
     #[pymodule_export]

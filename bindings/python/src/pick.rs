@@ -14,6 +14,22 @@ use crate::arguments::{Hash, duration, ids, invalid};
 use crate::errors::raise;
 use crate::values;
 
+/// What an HTTP status says of the instance: the number of an outcome, and for how many seconds it
+/// asks to be left alone. The same for the adapters of all languages.
+#[pyfunction]
+pub(crate) fn http_outcome(status: u16, retry_after: Option<&str>) -> (u8, Option<f64>) {
+    match Outcome::of_http(status, retry_after) {
+        Outcome::Ok => (0, None),
+        Outcome::Fail => (1, None),
+        Outcome::Timeout => (2, None),
+        Outcome::ConnectFail => (3, None),
+        Outcome::Overloaded { retry_after } => {
+            (4, retry_after.map(|retry_after| retry_after.as_secs_f64()))
+        }
+        Outcome::Cancelled => (5, None),
+    }
+}
+
 /// A followed service: picks without looking it up by name.
 #[pyclass(frozen, module = "quorate")]
 pub(crate) struct Service {

@@ -1,7 +1,6 @@
 //! A registration that is kept alive.
 
 use std::collections::BTreeMap;
-use std::future::pending;
 
 use futures::FutureExt;
 use pyo3::prelude::*;
@@ -27,12 +26,13 @@ pub(crate) struct Registration {
 
 impl Registration {
     pub(crate) fn new(registered: Registered, address: String) -> Self {
+        let evicted = registered.eviction().map(drop);
         Self {
             id: registered.id().to_owned(),
             namespace: registered.service().namespace().to_owned(),
             service: registered.service().name().to_owned(),
             address,
-            holding: Holding::new(registered, pending()),
+            holding: Holding::new(registered, evicted),
         }
     }
 }
@@ -47,6 +47,12 @@ impl Registration {
     fn evicted(&self) -> PyResult<Option<&'static str>> {
         let reason = self.holding.ask(Registered::evicted)?.flatten();
         Ok(reason.map(|reason| reason.name()))
+    }
+
+    /// `True` when somebody else removes it; `False` when the seconds are up or it was
+    /// deregistered.
+    fn wait_evicted(&self, timeout: Option<f64>) -> PyResult<Operation> {
+        self.holding.wait_lost(timeout)
     }
 
     fn update(

@@ -99,7 +99,8 @@ impl Op {
     #[staticmethod]
     #[pyo3(signature = (
         prefix = None, *, start = None, end = None, limit = 0, revision = 0, sort = "key",
-        descending = false, keys_only = false, count_only = false, serializable = false
+        descending = false, keys_only = false, count_only = false, serializable = false,
+        max_create_revision = 0
     ))]
     fn range(
         prefix: Option<Bytes>,
@@ -112,6 +113,7 @@ impl Op {
         keys_only: bool,
         count_only: bool,
         serializable: bool,
+        max_create_revision: i64,
     ) -> PyResult<Self> {
         let bytes = |bytes: Option<Bytes>| bytes.map(|bytes| bytes.0);
         let selected = RangeOptions::select(bytes(prefix), bytes(start), bytes(end));
@@ -125,6 +127,7 @@ impl Op {
             .map_err(|error| raise(&error))?
             .limit(limit)
             .revision(revision)
+            .max_create_revision(max_create_revision)
             .sort(sort, order);
         if keys_only {
             options = options.keys_only();

@@ -248,3 +248,19 @@ def test_asyncio(server: Server, name: str) -> None:
                 await anext(events)
 
     asyncio.run(main())
+
+
+def test_waiting_for_an_eviction_ends(server: Server, client: Client, name: str) -> None:
+    registration = client.register(name, "127.0.0.1:81")
+    assert registration.wait_evicted(timeout=0.05) is None
+    registration.deregister()
+    assert registration.wait_evicted() is None
+
+    async def main() -> None:
+        async with AsyncClient(server.address) as client:
+            registration = await client.register(name, "127.0.0.1:81")
+            waiting = asyncio.create_task(registration.wait_evicted())
+            await registration.deregister()
+            assert await asyncio.wait_for(waiting, 20) is None
+
+    asyncio.run(main())

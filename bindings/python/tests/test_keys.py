@@ -57,6 +57,8 @@ def test_range(client: Client, name: str) -> None:
     assert client.range(f"{name}/", keys_only=True).kvs[0].value == b""
     counted = client.range(f"{name}/", count_only=True)
     assert counted.count == 5 and counted.kvs == ()
+    oldest = client.range(f"{name}/", limit=2).kvs[-1].create_revision
+    assert letters(client.range(f"{name}/", max_create_revision=oldest)) == "ab"
     assert client.delete(f"{name}/", prefix=True) == 5
     with pytest.raises(quorate.InvalidArgumentError):
         client.range()

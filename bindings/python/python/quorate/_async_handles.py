@@ -393,6 +393,11 @@ class AsyncRegistration(_AsyncHeld):
         """Why somebody else removed it for good, if so. Such a one is not put back."""
         return self._registration.evicted()
 
+    async def wait_evicted(self, timeout: float | None = None) -> RemovalReason | None:
+        """Waits until somebody else removes it for good, and says why; ``None`` when the seconds
+        are up or it was deregistered."""
+        return self.evicted if await _loop.run(self._registration.wait_evicted(timeout)) else None
+
     async def update(
         self,
         *,

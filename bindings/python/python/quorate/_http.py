@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 
 from quorate import _quorate
 from quorate._base import BaseClient
+from quorate._errors import QuorateError
 from quorate._values import Outcome
 
 #: A second time does no more than the first (RFC 9110, 9.2.2).
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+
+#: Re-picks after the first attempt.
+RETRIES = 5
 
 IsService = Callable[[str], bool]
 
@@ -25,42 +27,12 @@ class Verdict:
     outcome: Outcome
     #: Seconds the instance wants to be left alone.
     retry_after: float | None = None
-    #: Whether another instance may do better, if the request can be repeated.
-    retry: bool = False
-    #: Whether the request did not even reach the instance, so that any request can be repeated.
-    unsent: bool = False
-
-
-#: The program's own doing: its time was up, it was interrupted, it asked for nonsense.
-OURS = Verdict(Outcome.CANCELLED)
-REFUSED = Verdict(Outcome.CONNECT_FAIL, retry=True, unsent=True)
-TIMED_OUT = Verdict(Outcome.TIMEOUT, retry=True)
-BROKEN = Verdict(Outcome.FAIL, retry=True)
 
 
 def of_status(status: int, retry_after: str | None) -> Verdict:
-    """429, and 503 with Retry-After: overloaded. Other 5xx: failed, of which those that speak of
-    the instance, 502 to 504, are worth a try elsewhere. All else: the instance works."""
-    seconds = seconds_of(retry_after)
-    if status == 429 or (status == 503 and seconds is not None):
-        return Verdict(Outcome.OVERLOADED, seconds, retry=True)
-    if status >= 500:
-        return Verdict(Outcome.FAIL, retry=status in (502, 503, 504))
-    return Verdict(Outcome.OK)
-
-
-def seconds_of(retry_after: str | None) -> float | None:
-    """The header's seconds from now; it is a number of them or a date."""
-    if retry_after is None:
-        return None
-    text = retry_after.strip()
-    if text.isascii() and text.isdigit():
-        return min(float(text), 86_400.0)
-    try:
-        seconds = parsedate_to_datetime(text).timestamp() - time.time()
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return min(max(seconds, 0.0), 86_400.0)
+    """As the core judges for all languages."""
+    outcome, seconds = _quorate.http_outcome(status, retry_after)
+    return Verdict(Outcome(outcome), seconds)
 
 
 def is_service(host: str) -> bool:
@@ -101,15 +73,24 @@ class Attempts:
         self._tried.append(pick.id)
         return pick
 
-    def another(self, verdict: Verdict) -> _quorate.Pick | None:
+    def another(self, outcome: Outcome) -> _quorate.Pick | None:
         """Another instance to try, if that is worth it, harmless, and can be afforded."""
-        harmless = self._repeatable and (self._idempotent or verdict.unsent)
-        if self._left <= 0 or not verdict.retry or not harmless:
+        if self._left <= 0 or not self._repeats(outcome):
             return None
-        pick = self._client.pick(self._service, exclude=self._tried)
+        try:
+            pick = self._client.pick(self._service, exclude=self._tried)
+        except QuorateError:
+            return None
+        # The budget is looked at last, because that takes from it.
         if pick.id in self._tried or not self._client.may_retry(self._service):
             pick.report(Outcome.CANCELLED)
             return None
         self._left -= 1
         self._tried.append(pick.id)
         return pick
+
+    def _repeats(self, outcome: Outcome) -> bool:
+        if outcome in (Outcome.OK, Outcome.CANCELLED) or not self._repeatable:
+            return False
+        # What found no connection was not sent.
+        return self._idempotent or outcome == Outcome.CONNECT_FAIL

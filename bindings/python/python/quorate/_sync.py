@@ -149,9 +149,11 @@ class Client(BaseClient):
         keys_only: bool = False,
         count_only: bool = False,
         serializable: bool = False,
+        max_create_revision: int = 0,
     ) -> RangeResult:
         """Reads all keys that begin with ``prefix``, or from ``start``, included, to ``end``,
-        excluded. ``limit`` 0: all of them."""
+        excluded. ``limit`` 0: all of them. ``max_create_revision``: only those created at that
+        revision or before; 0: all."""
         op = _quorate.Op.range(
             prefix,
             start=start,
@@ -163,6 +165,7 @@ class Client(BaseClient):
             keys_only=keys_only,
             count_only=count_only,
             serializable=serializable,
+            max_create_revision=max_create_revision,
         )
         return self._core.range(op).wait()
 

@@ -269,6 +269,11 @@ class Registration(_Held):
         """Why somebody else removed it for good, if so. Such a one is not put back."""
         return self._registration.evicted()
 
+    def wait_evicted(self, timeout: float | None = None) -> RemovalReason | None:
+        """Waits until somebody else removes it for good, and says why; ``None`` when the seconds
+        are up or it was deregistered."""
+        return self.evicted if self._registration.wait_evicted(timeout).wait() else None
+
     def update(
         self,
         *,

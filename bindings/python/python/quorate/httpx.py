@@ -23,6 +23,7 @@ from quorate._async import AsyncClient
 from quorate._errors import QuorateError
 from quorate._http import Attempts, IsService, Verdict
 from quorate._sync import Client
+from quorate._values import Outcome
 
 __all__ = ["AsyncTransport", "Transport"]
 
@@ -35,7 +36,7 @@ class Transport(httpx.BaseTransport):
         client: Client,
         wrapped: httpx.BaseTransport | None = None,
         *,
-        retries: int = 2,
+        retries: int = _http.RETRIES,
         is_service: IsService = _http.is_service,
     ) -> None:
         """``wrapped``: what sends the requests, closed with this; by default a
@@ -61,16 +62,16 @@ class Transport(httpx.BaseTransport):
             try:
                 response = self._wrapped.handle_request(_directed(request, service, pick))
             except BaseException as error:
-                verdict = _of_error(error)
-                another = attempts.another(verdict)
-                pick.report(verdict.outcome)
+                outcome = _of_error(error)
+                another = attempts.another(outcome)
+                pick.report(outcome)
                 if another is None:
                     raise
                 pick = another
                 continue
             latency = time.monotonic() - began
             verdict = _of_response(response)
-            another = attempts.another(verdict)
+            another = attempts.another(verdict.outcome)
             if another is None:
                 assert isinstance(response.stream, httpx.SyncByteStream)
                 response.stream = _Body(response.stream, _Report(pick, verdict, latency))
@@ -92,7 +93,7 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         client: AsyncClient,
         wrapped: httpx.AsyncBaseTransport | None = None,
         *,
-        retries: int = 2,
+        retries: int = _http.RETRIES,
         is_service: IsService = _http.is_service,
     ) -> None:
         """As ``Transport``, with a ``httpx.AsyncHTTPTransport``."""
@@ -119,16 +120,16 @@ class AsyncTransport(httpx.AsyncBaseTransport):
                     _directed(request, service, pick)
                 )
             except BaseException as error:
-                verdict = _of_error(error)
-                another = attempts.another(verdict)
-                pick.report(verdict.outcome)
+                outcome = _of_error(error)
+                another = attempts.another(outcome)
+                pick.report(outcome)
                 if another is None:
                     raise
                 pick = another
                 continue
             latency = time.monotonic() - began
             verdict = _of_response(response)
-            another = attempts.another(verdict)
+            another = attempts.another(verdict.outcome)
             if another is None:
                 assert isinstance(response.stream, httpx.AsyncByteStream)
                 response.stream = _AsyncBody(response.stream, _Report(pick, verdict, latency))
@@ -153,7 +154,7 @@ class _Report:
 
     def broken(self, error: Exception) -> None:
         """The answer broke off."""
-        self._pick.report(_of_error(error).outcome)
+        self._pick.report(_of_error(error))
 
     def done(self) -> None:
         verdict = self._verdict
@@ -235,15 +236,16 @@ def _of_response(response: httpx.Response) -> Verdict:
     return _http.of_status(response.status_code, response.headers.get("retry-after"))
 
 
-def _of_error(error: BaseException) -> Verdict:
+def _of_error(error: BaseException) -> Outcome:
     match error:
         case httpx.ConnectError() | httpx.ConnectTimeout():
-            return _http.REFUSED
+            return Outcome.CONNECT_FAIL
         case httpx.PoolTimeout() | httpx.UnsupportedProtocol() | httpx.LocalProtocolError():
-            return _http.OURS
+            # The program's own doing.
+            return Outcome.CANCELLED
         case httpx.TimeoutException():
-            return _http.TIMED_OUT
+            return Outcome.TIMEOUT
         case httpx.TransportError():
-            return _http.BROKEN
+            return Outcome.FAIL
         case _:
-            return _http.OURS
+            return Outcome.CANCELLED

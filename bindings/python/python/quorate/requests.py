@@ -24,8 +24,9 @@ from urllib3.exceptions import MaxRetryError, NewConnectionError
 
 from quorate import _http
 from quorate._errors import QuorateError
-from quorate._http import Attempts, IsService, Verdict
+from quorate._http import Attempts, IsService
 from quorate._sync import Client
+from quorate._values import Outcome
 
 __all__ = ["Adapter"]
 
@@ -37,7 +38,7 @@ class Adapter(HTTPAdapter):
         self,
         client: Client,
         *,
-        retries: int = 2,
+        retries: int = _http.RETRIES,
         is_service: IsService = _http.is_service,
         **options: Any,
     ) -> None:
@@ -78,16 +79,16 @@ class Adapter(HTTPAdapter):
             try:
                 response = super().send(directed, *arguments, **options)
             except BaseException as error:
-                verdict = _of_error(error)
-                another = attempts.another(verdict)
-                pick.report(verdict.outcome)
+                outcome = _of_error(error)
+                another = attempts.another(outcome)
+                pick.report(outcome)
                 if another is None:
                     raise
                 pick = another
                 continue
             latency = time.monotonic() - began
             verdict = _http.of_status(response.status_code, response.headers.get("Retry-After"))
-            another = attempts.another(verdict)
+            another = attempts.another(verdict.outcome)
             pick.report(verdict.outcome, latency=latency, retry_after=verdict.retry_after)
             if another is None:
                 # A redirect to a path leads to the service, not to the instance.
@@ -97,17 +98,16 @@ class Adapter(HTTPAdapter):
             pick = another
 
 
-def _of_error(error: BaseException) -> Verdict:
+def _of_error(error: BaseException) -> Outcome:
     match error:
         case requests.exceptions.ConnectTimeout():
-            return _http.REFUSED
+            return Outcome.CONNECT_FAIL
         case requests.Timeout():
-            return _http.TIMED_OUT
-        case requests.ConnectionError(
-            args=[MaxRetryError(reason=NewConnectionError()), *_]
-        ):
-            return _http.REFUSED
+            return Outcome.TIMEOUT
+        case requests.ConnectionError(args=[MaxRetryError(reason=NewConnectionError()), *_]):
+            return Outcome.CONNECT_FAIL
         case requests.ConnectionError() | requests.exceptions.ChunkedEncodingError():
-            return _http.BROKEN
+            return Outcome.FAIL
         case _:
-            return _http.OURS
+            # The program's own doing.
+            return Outcome.CANCELLED
