@@ -10,7 +10,7 @@ VENV_PYTHON := $(VENV)/bin/python
 PYTHON_SOURCES := $(shell find core/types core/proto core/balance core/client core/bridge bindings/python \
 	-path '*/tests/*' -prune -o \( -name '*.rs' -o -name '*.proto' -o -name '*.py' -o -name '*.pyi' -o -name '*.toml' \) -print 2>/dev/null)
 
-.PHONY: help demo test test-rust test-python test-foreign test-conformance lint bench clean
+.PHONY: help demo test test-rust test-python test-foreign test-conformance test-parity lint bench clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -21,6 +21,7 @@ demo: release python ## Watch programs find each other through a server, and sur
 test: lint test-rust test-python test-foreign ## Everything CI runs
 	$(MAKE) demo
 	$(MAKE) test-conformance
+	$(MAKE) test-parity
 	@echo "make test: all passed"
 
 # Both are rustup components; a bare cargo may lack them.
@@ -56,6 +57,12 @@ test-conformance: debug python ## The same scenarios in every language, and a ta
 	$(VENV_PYTHON) -m pytest -q tests/conformance
 	cargo build -q -p quorate-tests
 	cargo run -q -p quorate-tests --bin quorate-conformance -- --keep-going --languages $(LANGUAGES)
+
+# PARITY leaves out the languages that are not there yet.
+PARITY ?= --without Node.js --without C
+test-parity: python ## Every language offers the same, under the names of tests/parity/PARITY.md
+	$(VENV_PYTHON) -m pytest -q tests/parity
+	$(VENV_PYTHON) tests/parity/parity.py --check $(PARITY)
 
 bench: release python $(VENV)/etcdctl ## Measure beside etcd, in one run
 	cargo run --release -q -p quorate-tests --bin quorate-bench -- \
