@@ -77,6 +77,18 @@ impl<T> EventQueue<T> {
             .collect()
     }
 
+    /// Takes the oldest event.
+    pub fn pop(&self) -> Option<T> {
+        let (_, event) = self.inner.lock().waiting.pop_front()?;
+        Some(event)
+    }
+
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.inner.lock().waiting.is_empty()
+    }
+
     /// How many events were dropped since this was last asked: if any, the host's picture has a
     /// gap, and it must read the state anew.
     pub fn take_lost(&self) -> u64 {
@@ -160,7 +172,10 @@ mod tests {
         assert_eq!(queue.drain(2), ["a", "b"]);
         queue.push(None, "d");
         assert_eq!(wakes.load(Ordering::SeqCst), 1, "it was not empty");
-        assert_eq!(queue.drain(9), ["c", "d"]);
+        assert_eq!(queue.pop(), Some("c"));
+        assert_eq!(queue.drain(9), ["d"]);
+        assert!(queue.is_empty());
+        assert_eq!(queue.pop(), None);
         queue.push(None, "e");
         assert_eq!(wakes.load(Ordering::SeqCst), 2);
     }

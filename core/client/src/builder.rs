@@ -50,8 +50,8 @@ impl Default for Builder {
                 namespace: DEFAULT_NAMESPACE.to_owned(),
                 cache_dir: None,
                 static_instances: HashMap::new(),
-                request_timeout: Duration::from_secs(5),
-                connect_timeout: Duration::from_secs(2),
+                request_timeout: Self::REQUEST_TIMEOUT,
+                connect_timeout: Self::CONNECT_TIMEOUT,
                 balancer: BalancerConfig::default(),
                 client_name: concat!("quorate/", env!("CARGO_PKG_VERSION")).to_owned(),
             },
@@ -61,6 +61,12 @@ impl Default for Builder {
 }
 
 impl Builder {
+    /// How long a call may take unless [`request_timeout`](Self::request_timeout) says otherwise.
+    pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+    /// How long an attempt to connect may take unless [`connect_timeout`](Self::connect_timeout)
+    /// says otherwise.
+    pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
     /// The servers, as `host:port` or `http://host:port`; all of one cluster, in any order.
     /// Without any: `127.0.0.1:2379`.
     pub fn endpoints<I, S>(mut self, endpoints: I) -> Self

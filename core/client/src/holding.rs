@@ -23,7 +23,7 @@ use crate::lease::{Lease, grant};
 use crate::watch::{EventKind, KeyWatch, watch};
 
 /// The time to live of a place that names none.
-pub(crate) const DEFAULT_TTL: Duration = Duration::from_secs(10);
+pub const DEFAULT_TTL: Duration = Duration::from_secs(10);
 /// How long a caller whose own time is up waits for its ticket to be withdrawn; after that it is
 /// withdrawn behind its back.
 const WITHDRAWAL: Duration = Duration::from_millis(500);

@@ -22,7 +22,8 @@ use std::time::Duration;
 use quorate_types::Error;
 
 use crate::Client;
-use crate::holding::{DEFAULT_TTL, Holding, Wanted};
+pub use crate::holding::DEFAULT_TTL;
+use crate::holding::{Holding, Wanted};
 
 /// A lock to be acquired; see [`Client::lock`].
 #[derive(Clone)]

@@ -174,7 +174,7 @@ impl Registered {
 
     /// Resolves when somebody else removes it for good; see [`Registered::evicted`]. It never
     /// resolves for what was deregistered.
-    pub fn eviction(&self) -> impl Future<Output = RemovalReason> + Send + 'static {
+    pub fn eviction(&self) -> impl Future<Output = RemovalReason> + Send + use<> {
         let mut evicted = self.standing.evicted.subscribe();
         async move {
             // The sender is gone when nobody can evict it any more.

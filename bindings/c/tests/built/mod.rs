@@ -1,0 +1,113 @@
+//! Installing the library once, building C programs against it, and running them with a limit.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use quorate_tests::process::OwnedChild;
+
+/// How a program is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Build {
+    /// As anybody would.
+    Plain,
+    /// With the address and undefined-behaviour sanitizers.
+    Sanitized,
+    /// With the static library.
+    Static,
+}
+
+const HERE: &str = env!("CARGO_MANIFEST_DIR");
+/// Every warning there is, each an error.
+const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Werror", "-pedantic"];
+
+/// Where the library is installed, as `install.py` does it.
+pub fn prefix() -> &'static Path {
+    static PREFIX: OnceLock<PathBuf> = OnceLock::new();
+    PREFIX.get_or_init(|| {
+        let process = std::process::id();
+        let prefix = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("prefix-{process}"));
+        // Of a process that had this number before.
+        let _ = std::fs::remove_dir_all(&prefix);
+        finish(
+            Command::new("python3")
+                .arg(Path::new(HERE).join("install.py"))
+                .args(["--profile", "debug", "--prefix"])
+                .arg(&prefix),
+        );
+        prefix
+    })
+}
+
+/// Builds `programs/NAME.c` and answers where it is.
+pub fn compile(name: &str, build: Build) -> PathBuf {
+    let source = format!("{HERE}/tests/programs/{name}.c");
+    build_c(&source, name, build, &[])
+}
+
+/// Builds a C source with more flags.
+pub fn build_c(source: &str, name: &str, build: Build, more: &[&str]) -> PathBuf {
+    let mut flags = vec!["-std=c11"];
+    flags.extend_from_slice(more);
+    build_with("gcc", source, name, build, &flags)
+}
+
+/// Builds a source with this compiler.
+pub fn build_with(
+    compiler: &str,
+    source: &str,
+    name: &str,
+    build: Build,
+    flags: &[&str],
+) -> PathBuf {
+    let prefix = prefix();
+    let program = prefix.join(format!("{name}-{build:?}"));
+    let mut command = Command::new(compiler);
+    command
+        .args(WARNINGS)
+        .args(["-g", "-I"])
+        .arg(prefix.join("include"))
+        .arg(source)
+        .arg("-o")
+        .arg(&program);
+    if build == Build::Sanitized {
+        command.args(["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]);
+    }
+    let library = prefix.join("lib");
+    if build == Build::Static {
+        command.arg(library.join("libquorate.a"));
+        command.args(["-lgcc_s", "-lutil", "-lrt", "-lm", "-ldl"]);
+    } else {
+        let mut found = std::ffi::OsString::from("-Wl,-rpath,");
+        found.push(&library);
+        command.arg("-L").arg(&library).arg("-lquorate").arg(found);
+    }
+    finish(command.args(flags).arg("-lpthread"));
+    program
+}
+
+/// Runs a program to its end, which must be success.
+pub fn run(command: &mut Command, at_most: Duration) {
+    let what = format!("{command:?}");
+    let mut child = OwnedChild::spawn(command.stdin(Stdio::null()))
+        .unwrap_or_else(|error| panic!("{what}: {error}"));
+    let status = child
+        .wait(at_most)
+        .unwrap_or_else(|error| panic!("{what}: {error}"));
+    assert!(status.success(), "{what}: {status}");
+}
+
+/// Runs a tool and shows what it said if it failed.
+fn finish(command: &mut Command) {
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
