@@ -16,7 +16,7 @@ NODE_SOURCES := $(shell find core/types core/proto core/balance core/client core
 	-o \( -name '*.rs' -o -name '*.proto' -o -name '*.ts' -o -name '*.mts' -o -name '*.js' -o -name '*.mjs' \
 	-o -name '*.toml' -o -name '*.json' \) -print 2>/dev/null)
 
-.PHONY: help demo test test-rust test-python test-node test-foreign test-conformance test-parity lint bench clean
+.PHONY: help demo test test-rust test-python test-node test-c test-foreign test-conformance test-parity lint bench clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -24,7 +24,7 @@ help: ## List the targets
 demo: release python ## Watch programs find each other through a server, and survive what is killed
 	$(VENV_PYTHON) tests/demo/demo.py --quorate target/release/quorate
 
-test: lint test-rust test-python test-node test-foreign ## Everything CI runs
+test: lint test-rust test-python test-node test-c test-foreign ## Everything CI runs
 	$(MAKE) demo
 	$(MAKE) test-conformance
 	$(MAKE) test-parity
@@ -48,6 +48,10 @@ test-python: debug python ## The Python binding against a real server
 
 test-node: debug node ## The Node binding against a real server
 	cd $(NODE) && npm test
+
+# Two at a time: each program has a server of its own.
+test-c: debug c ## The C binding against a real server: C programs, sanitizers, Valgrind
+	cargo test -p quorate-c -- --test-threads=2
 
 # etcd's own client crate wants `protoc` to build; ours, made of protox, does instead.
 # The other way round, our client must work with a real etcd, and a real etcd must answer random
@@ -77,12 +81,16 @@ bench: release python $(VENV)/etcdctl ## Measure beside etcd, in one run
 	cargo run --release -q -p quorate-tests --bin quorate-bench -- \
 		--quorate target/release/quorate --etcd $(VENV)/etcd --python $(VENV_PYTHON)
 
-.PHONY: release debug python node
+.PHONY: release debug python node c
 release:
 	cargo build --release -p quorate-server
 
 debug:
 	cargo build -p quorate-server
+
+# To install it: make -C bindings/c install PREFIX=…
+c:
+	cargo build -p quorate-c
 
 python: $(VENV)/quorate-installed
 

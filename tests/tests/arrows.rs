@@ -55,6 +55,7 @@ fn the_client_side_does_not_reach_the_server_side() {
     for package in [
         "quorate",
         "quorate-bridge",
+        "quorate-c",
         "quorate-node",
         "quorate-python",
     ] {

@@ -43,7 +43,7 @@ pub(crate) struct State {
 
 /// What waits in a queue.
 enum Waiting {
-    Event(Event, Arc<Origin>, Option<OwnedSemaphorePermit>),
+    Event(Box<Event>, Arc<Origin>, Option<OwnedSemaphorePermit>),
     /// Log records wait in the drain; see [`crate::log`].
     Logs,
 }
@@ -92,7 +92,7 @@ impl Queue {
         permit: Option<OwnedSemaphorePermit>,
     ) {
         self.waiting
-            .push(None, Waiting::Event(event, origin, permit));
+            .push(None, Waiting::Event(Box::new(event), origin, permit));
     }
 
     /// Says that log records wait.

@@ -9,7 +9,7 @@ use quorate_tests::process::OwnedChild;
 
 /// How a program is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Build {
+pub(crate) enum Build {
     /// As anybody would.
     Plain,
     /// With the address and undefined-behaviour sanitizers.
@@ -23,7 +23,7 @@ const HERE: &str = env!("CARGO_MANIFEST_DIR");
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Werror", "-pedantic"];
 
 /// Where the library is installed, as `install.py` does it.
-pub fn prefix() -> &'static Path {
+pub(crate) fn prefix() -> &'static Path {
     static PREFIX: OnceLock<PathBuf> = OnceLock::new();
     PREFIX.get_or_init(|| {
         let process = std::process::id();
@@ -41,20 +41,20 @@ pub fn prefix() -> &'static Path {
 }
 
 /// Builds `programs/NAME.c` and answers where it is.
-pub fn compile(name: &str, build: Build) -> PathBuf {
+pub(crate) fn compile(name: &str, build: Build) -> PathBuf {
     let source = format!("{HERE}/tests/programs/{name}.c");
     build_c(&source, name, build, &[])
 }
 
 /// Builds a C source with more flags.
-pub fn build_c(source: &str, name: &str, build: Build, more: &[&str]) -> PathBuf {
+pub(crate) fn build_c(source: &str, name: &str, build: Build, more: &[&str]) -> PathBuf {
     let mut flags = vec!["-std=c11"];
     flags.extend_from_slice(more);
     build_with("gcc", source, name, build, &flags)
 }
 
 /// Builds a source with this compiler.
-pub fn build_with(
+pub(crate) fn build_with(
     compiler: &str,
     source: &str,
     name: &str,
@@ -88,7 +88,7 @@ pub fn build_with(
 }
 
 /// Runs a program to its end, which must be success.
-pub fn run(command: &mut Command, at_most: Duration) {
+pub(crate) fn run(command: &mut Command, at_most: Duration) {
     let what = format!("{command:?}");
     let mut child = OwnedChild::spawn(command.stdin(Stdio::null()))
         .unwrap_or_else(|error| panic!("{what}: {error}"));
