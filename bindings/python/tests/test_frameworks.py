@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -11,7 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import quorate
+import quorate.flask
+import quorate.starlette
 from conftest import Server
 from quorate import Client
 
@@ -58,8 +60,6 @@ def root():
 @pytest.fixture
 def address() -> str:
     """One that is free, now."""
-    import socket
-
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         return f"127.0.0.1:{bound.getsockname()[1]}"
@@ -136,8 +136,8 @@ def test_an_application_starts_without_quorate(
     own_server.kill()
     port = address.rpartition(":")[2]
     server = own_server.address
-    run(ASGI.replace("AsyncClient(", "AsyncClient(request_timeout=0.3, servers="), "uvicorn",
-        "app:app", "--port", port, SERVER=server)
+    impatient = ASGI.replace("AsyncClient(", "AsyncClient(request_timeout=0.3, servers=")
+    run(impatient, "uvicorn", "app:app", "--port", port, SERVER=server)
     own_server.start()
     with Client(server) as client:
         wait_for(client, name, 1)
@@ -173,9 +173,14 @@ def test_importing_an_application_does_nothing(run: Run, name: str, client: Clie
     assert client.discover(name).instances == ()
 
 
-def test_a_registration_starts_and_stops_once(server: Server, name: str, client: Client) -> None:
-    import quorate.flask
+def test_a_wrong_option_is_told_when_the_application_is_made() -> None:
+    with pytest.raises(TypeError, match="wieght"):
+        quorate.starlette.lifespan(quorate.AsyncClient, "shop", "127.0.0.1:81", wieght=3)
+    with pytest.raises(TypeError, match="wieght"):
+        quorate.flask.Registration(None, Client, "shop", "127.0.0.1:81", wieght=3)
 
+
+def test_a_registration_starts_and_stops_once(server: Server, name: str, client: Client) -> None:
     registration = quorate.flask.Registration(
         None, lambda: Client(server.address), name, "127.0.0.1:81"
     )

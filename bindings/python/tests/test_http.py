@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import ssl
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Protocol
 
 import httpx
@@ -21,7 +25,7 @@ from quorate._http import host_and_port, is_service, of_status
 class Backend:
     """An HTTP server of which each path misbehaves in its own way, if it is told to."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         backend = self
         #: What it answers to `/`, and with which headers.
         self.status = 200
@@ -62,6 +66,8 @@ class Backend:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
+        if tls is not None:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
         self.address = f"127.0.0.1:{self.server.server_address[1]}"
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
@@ -230,6 +236,43 @@ def test_an_answer_that_breaks_off_counts_against_the_instance(
             http.get(f"http://{name}/broken")
         # Its breaker is open, and there is no other.
         assert broken.pick(name).why == "panic"
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+def test_a_certificate_is_the_services(client: Client, name: str, tmp_path: Path) -> None:
+    key, certificate = str(tmp_path / "key.pem"), str(tmp_path / "certificate.pem")
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+            *("-nodes", "-days", "1", "-keyout", key, "-out", certificate),
+            *("-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    backend = Backend(tls)
+    trusting = ssl.create_default_context(cafile=certificate)
+
+    def get(service: str) -> str:
+        transport = quorate.httpx.Transport(client, httpx.HTTPTransport(verify=trusting))
+        with client.register(service, backend.address), httpx.Client(transport=transport) as http:
+            return http.get(f"https://{service}/").text
+
+    try:
+        assert get(name) == backend.address
+        with pytest.raises(httpx.ConnectError, match="CERTIFICATE"):
+            get(name + "x")
+    finally:
+        backend.close()
+
+
+def test_https_with_requests_is_refused_with_a_way_out(client: Client, name: str) -> None:
+    session = requests.Session()
+    session.mount("https://", quorate.requests.Adapter(client))
+    with pytest.raises(requests.exceptions.InvalidSchema, match=r"quorate\.httpx"):
+        session.get(f"https://{name}/")
 
 
 def test_the_retry_budget_is_kept(

@@ -93,6 +93,15 @@ def test_everything_named_is_there() -> None:
     assert values <= set(quorate.__all__)
 
 
+def test_adapters_are_loaded_only_when_they_are_asked_for() -> None:
+    code = (
+        "import sys, quorate\n"
+        "print(*{'flask', 'httpx', 'requests', 'starlette', 'urllib3'} & set(sys.modules))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert (ran.returncode, ran.stdout) == (0, "\n"), ran.stderr
+
+
 def samples() -> list[object]:
     instance = quorate.Instance("127.0.0.1:1", weight=3, metadata={"a": "b"})
     freshness = quorate.Freshness("live", 1, 2, 0.5, True)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 #: Seconds a server has to accept connections before it is registered anyway.
 LISTENING_WITHIN = 5.0
+
+
+def check(register: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    """Raises ``TypeError`` for an option that ``register`` does not have: when the application is
+    made, not when its workers start."""
+    inspect.signature(register).bind(None, "service", "address", **options)
 
 
 def worker_id(address: str) -> str:

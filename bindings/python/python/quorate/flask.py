@@ -26,7 +26,7 @@ import flask
 
 from quorate._errors import QuorateError
 from quorate._logging import logger
-from quorate._registering import pauses, worker_id
+from quorate._registering import check, pauses, worker_id
 from quorate._sync import Client
 from quorate._sync_handles import Registration as Registered
 
@@ -46,6 +46,7 @@ class Registration:
     ) -> None:
         """``connect``: opens the worker's client. ``options``: those of ``Client.register``;
         ``id`` is by default different for each worker, because they share an address."""
+        check(Client.register, options)
         self.service = service
         self.address = address
         self._connect = connect

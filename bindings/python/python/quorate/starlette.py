@@ -18,10 +18,10 @@ from typing import Any
 
 from quorate._async import AsyncClient
 from quorate._async_handles import AsyncRegistration
+from quorate._errors import QuorateError
 from quorate._http import host_and_port
 from quorate._logging import logger
-from quorate._registering import LISTENING_WITHIN, pauses, worker_id
-from quorate._errors import QuorateError
+from quorate._registering import LISTENING_WITHIN, check, pauses, worker_id
 
 __all__ = ["lifespan"]
 
@@ -45,6 +45,8 @@ def lifespan(
     While no server of Quorate answers the application works all the same, and is registered
     later.
     """
+
+    check(AsyncClient.register, options)
 
     @asynccontextmanager
     async def registered(app: Any) -> AsyncIterator[Mapping[str, Any]]:
