@@ -52,12 +52,12 @@ where
     fn compare(&self, compare: &Compare) -> Result<bool, Stop> {
         let range = KeyRange::borrowed(&compare.key, &compare.range_end);
         let Some(key) = range.single() else {
-            let found = self.live(&range, self.revision, usize::MAX)?.revisions;
+            let found = self.live(&range, self.revision, usize::MAX)?.versions;
             if found.is_empty() {
                 return Ok(holds_without_key(compare));
             }
-            for revision in found {
-                if !self.compare_version(compare, revision, None)? {
+            for seen in found {
+                if !self.compare_version(compare, seen.revision, None)? {
                     return Ok(false);
                 }
             }

@@ -22,6 +22,14 @@ pub(crate) struct Head {
     pub(crate) lease: i64,
 }
 
+/// A version that a reader finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) revision: Revision,
+    /// Known of the newest versions; 0 of others, whose rows have it.
+    pub(crate) create_revision: i64,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Change {
     revision: Revision,
@@ -43,6 +51,16 @@ impl History {
         let newer = self.changes.partition_point(|c| c.revision.main <= at);
         let change = self.changes[..newer].last()?;
         (!change.tombstone).then_some(change.revision)
+    }
+
+    /// The same, with when the key was created if that is known without its row.
+    fn seen_at(&self, at: i64) -> Option<Seen> {
+        let revision = self.live_at(at)?;
+        let newest = self.changes.last().is_some_and(|c| c.revision == revision);
+        Some(Seen {
+            revision,
+            create_revision: if newest { self.create_revision } else { 0 },
+        })
     }
 
     fn head(&self) -> Option<Head> {
@@ -83,7 +101,7 @@ pub(crate) struct Index {
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) wanted: usize,
-    pub(crate) revisions: Vec<Revision>,
+    pub(crate) versions: Vec<Seen>,
     pub(crate) count: usize,
 }
 
@@ -91,7 +109,7 @@ impl Found {
     pub(crate) fn up_to(wanted: usize) -> Self {
         Self {
             wanted,
-            revisions: Vec::new(),
+            versions: Vec::new(),
             count: 0,
         }
     }
@@ -137,10 +155,10 @@ impl Index {
     ) -> Option<Bytes> {
         let mut left = keys;
         for (key, history) in self.iterate(range, resume) {
-            if let Some(revision) = history.live_at(at) {
+            if let Some(seen) = history.seen_at(at) {
                 found.count += 1;
-                if found.revisions.len() < found.wanted {
-                    found.revisions.push(revision);
+                if found.versions.len() < found.wanted {
+                    found.versions.push(seen);
                 }
             }
             left -= 1;

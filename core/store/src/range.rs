@@ -5,9 +5,10 @@ use quorate_proto::etcdserverpb::{RangeRequest, RangeResponse, ResponseHeader};
 use quorate_proto::mvccpb::KeyValue;
 use redb::ReadableTable;
 
-use crate::error::{EtcdError, Stop};
+use crate::error::{EtcdError, Stop, StoreFault};
+use crate::index::Seen;
 use crate::key_range::KeyRange;
-use crate::revision::{Revision, RowKey};
+use crate::revision::RowKey;
 use crate::view::{Reader, read_row};
 
 /// A response's header as the store fills it.
@@ -42,12 +43,15 @@ where
         let (mut found, count) = match range.single() {
             // The most frequent read, without a list's detour.
             Some(key) => {
-                let found = self.lookup(key, at)?.map(|(revision, _)| revision);
+                let found = self.lookup(key, at)?.map(|(revision, head)| Seen {
+                    revision,
+                    create_revision: head.map_or(0, |head| head.create_revision),
+                });
                 (Vec::from_iter(found), usize::from(found.is_some()))
             }
             None => {
                 let found = self.live(&range, at, wanted)?;
-                (found.revisions, found.count)
+                (found.versions, found.count)
             }
         };
         let mut response = RangeResponse {
@@ -59,29 +63,26 @@ where
         if request.count_only {
             return Ok(response);
         }
-        found.retain(|revision| within(request, Bound::Modified, revision.main));
-        if let Some(order) = order.by_revision() {
-            order.sort_revisions(&mut found);
+        found.retain(|seen| within(request, Bound::Modified, seen.revision.main));
+        if filters_creation(request) || order.target == SortTarget::Create {
+            self.complete_creation(&mut found)?;
+            found.retain(|seen| within(request, Bound::Created, seen.create_revision));
         }
-        if order.by_revision().is_some() && !filters_creation(request) {
+        if let Some(order) = order.by_revision() {
             // What is cut off need not be read.
-            response.more = found.len() > limit;
-            found.truncate(limit);
+            response.more = order.sort_versions(&mut found, limit);
         }
         let values = !request.keys_only || order.target == SortTarget::Value;
         let mut kvs = Vec::with_capacity(found.len());
-        for revision in found {
-            let kv = read_row(self.rows, revision, |record| {
+        for Seen { revision, .. } in found {
+            kvs.push(read_row(self.rows, revision, |record| {
                 let record = if values {
                     record
                 } else {
                     record.without_value()
                 };
                 record.to_key_value(revision)
-            })?;
-            if within(request, Bound::Created, kv.create_revision) {
-                kvs.push(kv);
-            }
+            })?);
         }
         if order.by_revision().is_none() {
             order.sort(&mut kvs);
@@ -97,6 +98,16 @@ where
         }
         response.kvs = kvs;
         Ok(response)
+    }
+
+    /// Looks up when versions were created that are not the newest of their keys.
+    fn complete_creation(&self, found: &mut [Seen]) -> Result<(), StoreFault> {
+        for seen in found {
+            if seen.create_revision == 0 {
+                seen.create_revision = self.key_value(seen.revision)?.create_revision;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -145,7 +156,8 @@ impl Order {
 
     /// The order, if it can be established without reading rows.
     fn by_revision(self) -> Option<Self> {
-        matches!(self.target, SortTarget::Key | SortTarget::Mod).then_some(self)
+        let rows = matches!(self.target, SortTarget::Version | SortTarget::Value);
+        (!rows).then_some(self)
     }
 
     /// Whether it is the order the index has.
@@ -153,13 +165,37 @@ impl Order {
         self.target == SortTarget::Key && !self.descending
     }
 
-    fn sort_revisions(self, found: &mut [Revision]) {
+    /// Sorts, and keeps only the first `limit`. Answers whether there were more. The creation is
+    /// known if it is the target.
+    fn sort_versions(self, found: &mut Vec<Seen>, limit: usize) -> bool {
+        let number = |seen: &Seen| match self.target {
+            SortTarget::Create => seen.create_revision,
+            SortTarget::Mod => seen.revision.main,
+            // They are in this order.
+            _ => 0,
+        };
         match (self.target, self.descending) {
-            (SortTarget::Mod, false) => found.sort_by_key(|revision| revision.main),
-            (SortTarget::Mod, true) => found.sort_by_key(|r| std::cmp::Reverse(r.main)),
-            (_, false) => {}
-            (_, true) => found.reverse(),
+            (SortTarget::Key, false) => {}
+            (SortTarget::Key, true) => found.reverse(),
+            // The first of those in line for a lock: no need to sort them all.
+            (_, descending) if limit == 1 => {
+                let first = if descending {
+                    // Of equal ones, the first by key.
+                    found.iter().copied().rev().max_by_key(number)
+                } else {
+                    found.iter().copied().min_by_key(number)
+                };
+                let more = found.len() > 1;
+                found.clear();
+                found.extend(first);
+                return more;
+            }
+            (_, false) => found.sort_by_key(number),
+            (_, true) => found.sort_by_key(|seen| std::cmp::Reverse(number(seen))),
         }
+        let more = found.len() > limit;
+        found.truncate(limit);
+        more
     }
 
     fn sort(self, kvs: &mut [KeyValue]) {

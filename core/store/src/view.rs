@@ -58,6 +58,12 @@ pub(crate) struct State {
     pub(crate) view: Arc<View>,
 }
 
+#[cfg(test)]
+thread_local! {
+    /// Rows this thread has read.
+    pub(crate) static ROWS_READ: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 /// A row that the index names must be there.
 pub(crate) fn read_row<T, R>(
     rows: &T,
@@ -67,6 +73,8 @@ pub(crate) fn read_row<T, R>(
 where
     T: ReadableTable<&'static RowKey, &'static [u8]>,
 {
+    #[cfg(test)]
+    ROWS_READ.set(ROWS_READ.get() + 1);
     let row = rows
         .get(&revision.row_key())
         .map_err(disk("reading a row"))?

@@ -1,6 +1,7 @@
 //! `etcdserverpb.KV`: ranges, puts, deletes, transactions, compaction.
 
 use quorate_proto::etcdserverpb::kv_server::{Kv, KvServer};
+use quorate_proto::etcdserverpb::range_request::SortTarget;
 use quorate_proto::etcdserverpb::{
     CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, PutRequest,
     PutResponse, RangeRequest, RangeResponse, TxnRequest, TxnResponse, request_op,
@@ -131,9 +132,20 @@ fn ranges(request: &TxnRequest) -> impl Iterator<Item = Option<&RangeRequest>> {
 /// Whether its answer is certain to be small, and quick to find among `keys` keys: an answer with a
 /// limit also counts all there is in the range.
 fn is_small(request: &RangeRequest, keys: impl FnOnce() -> usize) -> bool {
-    let natural_order = request.sort_target == 0;
-    let limited = natural_order && request.limit > 0 && request.limit <= SMALL_RANGE;
-    request.range_end.is_empty() || (limited && keys() <= FEW_KEYS)
+    let limited = request.limit > 0 && request.limit <= SMALL_RANGE;
+    request.range_end.is_empty()
+        || (limited && is_found_without_rows(request) && keys() <= FEW_KEYS)
+}
+
+/// Whether the index alone shows which keys are in the answer: of others the rows must be read, for
+/// all that is in the range. It knows when the newest versions were created, as in a lock's line.
+fn is_found_without_rows(request: &RangeRequest) -> bool {
+    let creation = request.min_create_revision != 0 || request.max_create_revision != 0;
+    match SortTarget::try_from(request.sort_target) {
+        Ok(SortTarget::Key | SortTarget::Mod) if !creation => true,
+        Ok(SortTarget::Key | SortTarget::Mod | SortTarget::Create) => request.revision == 0,
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -154,16 +166,21 @@ mod tests {
             limit: SMALL_RANGE,
             ..all.clone()
         };
-        // The first by another order needs a look at all of them.
-        let sorted = RangeRequest {
-            sort_target: 2,
+        // The first by value needs a look at all of them; in a lock's line, the index knows.
+        let by = |target: SortTarget, revision| RangeRequest {
+            sort_target: target.into(),
+            max_create_revision: 7,
+            revision,
             ..page.clone()
         };
+        assert!(!is_small(&by(SortTarget::Value, 0), || 0));
+        assert!(is_small(&by(SortTarget::Create, 0), || FEW_KEYS));
+        assert!(!is_small(&by(SortTarget::Create, 9), || 0));
+        assert!(!is_small(&by(SortTarget::Key, 9), || 0));
         assert!(is_small(&point, || usize::MAX));
         assert!(is_small(&page, || FEW_KEYS));
         // Its count is of all of them.
         assert!(!is_small(&page, || FEW_KEYS + 1));
         assert!(!is_small(&all, || 0));
-        assert!(!is_small(&sorted, || 0));
     }
 }

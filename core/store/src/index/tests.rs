@@ -52,15 +52,12 @@ fn collecting_in_steps_finds_the_same_as_at_once() {
         }
     };
     let whole = collect(1000, usize::MAX);
-    assert_eq!((whole.revisions.len(), whole.count), (80, 80));
+    assert_eq!((whole.versions.len(), whole.count), (80, 80));
     for keys in [1, 7, 80, 81] {
-        assert_eq!(collect(keys, usize::MAX).revisions, whole.revisions);
+        assert_eq!(collect(keys, usize::MAX).versions, whole.versions);
         // What is not wanted is still counted.
         let few = collect(keys, 10);
-        assert_eq!(
-            (&few.revisions[..], few.count),
-            (&whole.revisions[..10], 80)
-        );
+        assert_eq!((&few.versions[..], few.count), (&whole.versions[..10], 80));
     }
 }
 

@@ -3,6 +3,7 @@ use quorate_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 
 use crate::error::EtcdError;
 use crate::testing::*;
+use crate::view::ROWS_READ;
 
 /// b, a, c at revisions 2, 3, 4; then b again at 5.
 fn filled() -> Fixture {
@@ -145,6 +146,78 @@ fn sorting_by_all_targets_both_ways_and_none_is_ascending() {
         ..all()
     };
     assert_eq!(keys(&fixture, descending), "bc");
+}
+
+fn by_creation(order: SortOrder, limit: i64) -> RangeRequest {
+    RangeRequest {
+        sort_target: SortTarget::Create.into(),
+        sort_order: order.into(),
+        limit,
+        ..all()
+    }
+}
+
+#[test]
+fn of_those_created_at_once_the_first_by_key_comes_first() {
+    let fixture = Fixture::new();
+    fixture.put("d", "alone");
+    let at_once = ["c", "a", "b"].map(|key| op_put(key, "together"));
+    let at_once = quorate_proto::etcdserverpb::TxnRequest {
+        success: at_once.into(),
+        ..Default::default()
+    };
+    fixture.txn(at_once).unwrap();
+    for (order, sorted) in [(SortOrder::Ascend, "dabc"), (SortOrder::Descend, "abcd")] {
+        for limit in 1..=4 {
+            let response = fixture.range(&by_creation(order, limit)).unwrap();
+            assert_eq!((response.count, response.more), (4, limit < 4));
+            let found = keys(&fixture, by_creation(order, limit));
+            assert_eq!(found, sorted[..limit as usize], "{order:?}");
+        }
+    }
+}
+
+#[test]
+fn the_past_is_sorted_by_when_its_keys_were_created() {
+    let fixture = filled();
+    fixture.delete("b", "");
+    fixture.put("b", "anew");
+    fixture.put("c", "changed");
+    assert_eq!(keys(&fixture, by_creation(SortOrder::Ascend, 0)), "acb");
+    let past = RangeRequest {
+        revision: 5,
+        ..by_creation(SortOrder::Ascend, 0)
+    };
+    assert_eq!(keys(&fixture, past.clone()), "bac");
+    let past = RangeRequest {
+        max_create_revision: 3,
+        sort_order: SortOrder::Descend.into(),
+        limit: 1,
+        ..past
+    };
+    assert_eq!(keys(&fixture, past), "a");
+}
+
+#[test]
+fn finding_the_oldest_and_the_one_before_reads_one_row_however_many_are_in_line() {
+    let fixture = Fixture::new();
+    fixture.batch(
+        (0..500)
+            .map(|n| put(&format!("k{:03}", n * 7 % 500), "v"))
+            .collect(),
+    );
+    let oldest = by_creation(SortOrder::Ascend, 1);
+    let before = RangeRequest {
+        max_create_revision: 400,
+        ..by_creation(SortOrder::Descend, 1)
+    };
+    for (request, created) in [(oldest, 2), (before, 400)] {
+        let read = ROWS_READ.get();
+        let response = fixture.range(&request).unwrap();
+        assert_eq!(response.kvs[0].create_revision, created);
+        assert_eq!((response.count, response.more), (500, true));
+        assert_eq!(ROWS_READ.get() - read, 1);
+    }
 }
 
 #[test]
