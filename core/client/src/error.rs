@@ -139,6 +139,7 @@ pub(crate) fn code_of(code: Code, message: &str) -> ErrorCode {
         Code::InvalidArgument if text.starts_with("revision of auth store is old") => {
             ErrorCode::Unauthenticated
         }
+        Code::InvalidArgument if text == "request is too large" => ErrorCode::ResourceExhausted,
         Code::InvalidArgument => ErrorCode::InvalidArgument,
         Code::DeadlineExceeded => ErrorCode::Timeout,
         Code::NotFound => ErrorCode::NotFound,
@@ -149,6 +150,10 @@ pub(crate) fn code_of(code: Code, message: &str) -> ErrorCode {
         Code::FailedPrecondition if text == "not leader" => ErrorCode::Unavailable,
         Code::FailedPrecondition => ErrorCode::FailedPrecondition,
         Code::OutOfRange if text == "too large lease TTL" => ErrorCode::InvalidArgument,
+        // tonic's limit on a message; etcd's Go says ResourceExhausted.
+        Code::OutOfRange if text.contains("message length too large") => {
+            ErrorCode::ResourceExhausted
+        }
         Code::OutOfRange => ErrorCode::OutOfRange,
         Code::Unimplemented => ErrorCode::Unimplemented,
         Code::Unavailable => ErrorCode::Unavailable,
@@ -260,6 +265,16 @@ mod tests {
             (
                 Code::ResourceExhausted,
                 "etcdserver: mvcc: database space exceeded",
+                ErrorCode::ResourceExhausted,
+            ),
+            (
+                Code::InvalidArgument,
+                "etcdserver: request is too large",
+                ErrorCode::ResourceExhausted,
+            ),
+            (
+                Code::OutOfRange,
+                "Error, decoded message length too large: found 3000008 bytes, the limit is: 2097152 bytes",
                 ErrorCode::ResourceExhausted,
             ),
             (
