@@ -1,6 +1,7 @@
 """Every scenario is as the schema says, and the schema refuses what is not."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def test_scenarios_are_valid(path: Path) -> None:
 
 
 def test_there_are_enough() -> None:
-    assert sum(len(json.loads(path.read_text())["scenarios"]) for path in FILES) >= 20
+    assert sum(len(json.loads(path.read_text())["scenarios"]) for path in FILES) >= 40
 
 
 @pytest.mark.parametrize(
@@ -68,3 +69,22 @@ def test_what_the_mistakes_vary_is_valid() -> None:
     ]
     scenario = {"name": "a", "says": "It passes.", "steps": steps}
     validator().validate({"about": "Nothing is wrong.", "scenarios": [scenario]})
+
+
+def _calls(steps: list[Any]) -> Iterator[str]:
+    for step in steps:
+        if "call" in step:
+            yield step["call"]
+        yield from _calls(step.get("steps", []))
+
+
+def test_every_operation_is_played() -> None:
+    played = {
+        call
+        for path in FILES
+        for scenario in json.loads(path.read_text())["scenarios"]
+        for call in _calls(scenario["steps"])
+    }
+    operations = set(SCHEMA["$defs"]["call"]["properties"]["call"]["enum"])
+    # `clients` opens them.
+    assert operations - played <= {"open"}

@@ -415,7 +415,7 @@ mod tests {
     fn every_scenario_of_the_repository_is_read() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance");
         let scenarios = read_all(&folder).unwrap();
-        assert!(scenarios.len() >= 20, "{}", scenarios.len());
+        assert!(scenarios.len() >= 40, "{}", scenarios.len());
         assert!(scenarios.iter().all(|scenario| !scenario.steps.is_empty()));
     }
 

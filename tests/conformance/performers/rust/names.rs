@@ -83,6 +83,14 @@ impl Names {
         })
     }
 
+    /// What closes a watch; closed, it keeps its name.
+    pub(crate) fn closing(&self, name: &str) -> Result<AbortHandle, Answer> {
+        self.find(name, |thing| match thing {
+            Thing::Watch(_, handle) => Some(handle.clone()),
+            _ => None,
+        })
+    }
+
     pub(crate) fn holding(&self, name: &str) -> Result<Arc<Holding>, Answer> {
         self.find(name, |thing| match thing {
             Thing::Holding(holding) => Some(holding.clone()),

@@ -9,7 +9,7 @@ use quorate::{ErrorCode, ServiceEvent, ServiceView};
 use quorate_tests::conformance::line::{Answer, Fields};
 
 use crate::arguments::Arguments;
-use crate::names::{Thing, unknown};
+use crate::names::Thing;
 use crate::values::{self, one};
 use crate::{Done, NAMES};
 
@@ -150,9 +150,6 @@ pub(crate) async fn next(arguments: &mut Arguments) -> Done {
 pub(crate) fn close_watch(arguments: &mut Arguments) -> Done {
     let name = arguments.needed("watch", Arguments::text)?;
     arguments.end()?;
-    let Thing::Watch(_, handle) = NAMES.take(&name)? else {
-        return Err(unknown(&name));
-    };
-    handle.abort();
+    NAMES.closing(&name)?.abort();
     Ok(Fields::new())
 }
