@@ -90,6 +90,7 @@ impl Core {
         let runtime = runtime::handle()?;
         let _inside = runtime.enter();
         let client = builder.build().map_err(|error| raise(&error))?;
+        runtime::accompany(&client);
         Ok(Self {
             client: Inherited::new(client),
         })

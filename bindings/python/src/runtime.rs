@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use pyo3::prelude::*;
+use quorate::Client;
 use quorate_bridge::Runtimes;
 use tokio::runtime::Handle;
 
@@ -22,8 +23,13 @@ pub(crate) fn handle() -> PyResult<Handle> {
     RUNTIMES.handle().map_err(|error| raise(&error))
 }
 
-/// Closes these clients, all together within `at_most` seconds; those of a parent process are left
-/// alone.
+/// Lets [`close_all`] wait for the end of a client, also of one that nothing refers to any more.
+pub(crate) fn accompany(client: &Client) {
+    RUNTIMES.accompany(client.ended());
+}
+
+/// Closes these clients, and lets those that were dropped a moment ago finish, all together within
+/// `at_most` seconds; those of a parent process are left alone.
 #[pyfunction]
 pub(crate) fn close_all(py: Python<'_>, cores: Vec<Py<Core>>, at_most: f64) -> PyResult<()> {
     let at_most = duration(at_most)?;
@@ -31,17 +37,17 @@ pub(crate) fn close_all(py: Python<'_>, cores: Vec<Py<Core>>, at_most: f64) -> P
         .iter()
         .filter_map(|core| core.get().client().ok())
         .collect();
-    if clients.is_empty() {
-        return Ok(());
-    }
-    let Ok(runtime) = RUNTIMES.handle() else {
+    let Some(runtime) = RUNTIMES.running() else {
         return Ok(());
     };
     py.detach(|| {
         runtime.block_on(async {
-            let closing = join_all(clients.iter().map(|client| client.close()));
+            let end = async {
+                join_all(clients.iter().map(|client| client.close())).await;
+                RUNTIMES.departures().await;
+            };
             // Who is not done by then is ended by its time to live.
-            let _ = tokio::time::timeout(at_most, closing).await;
+            let _ = tokio::time::timeout(at_most, end).await;
         });
     });
     Ok(())

@@ -6,6 +6,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use quorate_types::{Error, ErrorCode};
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio_util::task::TaskTracker;
 
 use crate::fork::{self, MAX_DEPTH};
 
@@ -24,7 +25,7 @@ pub struct Runtimes {
 enum State {
     #[default]
     Unused,
-    Running(Runtime),
+    Running(Runtime, TaskTracker),
     Stopped,
 }
 
@@ -56,10 +57,10 @@ impl Runtimes {
                         format!("cannot start the client's threads: {error}"),
                     )
                 })?;
-            *state = State::Running(runtime);
+            *state = State::Running(runtime, TaskTracker::new());
         }
         match &*state {
-            State::Running(runtime) => Ok(runtime.handle().clone()),
+            State::Running(runtime, _) => Ok(runtime.handle().clone()),
             State::Unused | State::Stopped => Err(Error::new(
                 ErrorCode::Closed,
                 "the process is exiting; no client can be used any more",
@@ -67,12 +68,41 @@ impl Runtimes {
         }
     }
 
+    /// The runtime of this process, if there is one.
+    #[must_use]
+    pub fn running(&self) -> Option<Handle> {
+        match &*self.state().ok()?.lock() {
+            State::Running(runtime, _) => Some(runtime.handle().clone()),
+            State::Unused | State::Stopped => None,
+        }
+    }
+
+    /// Has [`departures`](Self::departures) wait for this. For the end of each client: one that is
+    /// dropped still has to say goodbye to its server, when nothing refers to it any more.
+    pub fn accompany(&self, end: impl Future<Output = ()> + Send + 'static) {
+        let Ok(state) = self.state() else { return };
+        if let State::Running(runtime, ends) = &*state.lock() {
+            ends.spawn_on(end, runtime.handle());
+        }
+    }
+
+    /// Resolves when everything accompanied has ended. Bound it with a timeout.
+    pub fn departures(&self) -> impl Future<Output = ()> + Send + 'static {
+        let ends = match self.state().map(|state| state.lock()).as_deref() {
+            Ok(State::Running(_, ends)) => ends.clone(),
+            _ => TaskTracker::new(),
+        };
+        // Only one that is closed can be waited for; more may still come.
+        ends.close();
+        async move { ends.wait().await }
+    }
+
     /// Ends this process's runtime; what still runs has this long to finish. Does nothing if
     /// there is none. For the host's exit hook.
     pub fn shut_down(&self, at_most: Duration) {
         let Ok(state) = self.state() else { return };
         let state = std::mem::replace(&mut *state.lock(), State::Stopped);
-        if let State::Running(runtime) = state {
+        if let State::Running(runtime, _) = state {
             runtime.shutdown_timeout(at_most);
         }
     }
@@ -92,6 +122,8 @@ impl Runtimes {
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
+
+    use futures::FutureExt;
 
     use super::*;
 
@@ -130,6 +162,28 @@ mod tests {
         handle.block_on(started.notified());
         runtimes.shut_down(Duration::from_secs(10));
         assert!(ended.load(Ordering::SeqCst));
+    }
+
+    #[test]
+    fn departures_are_waited_for() {
+        let runtimes = Runtimes::new();
+        assert!(runtimes.departures().now_or_never().is_some());
+        assert!(runtimes.running().is_none());
+        let handle = runtimes.handle().unwrap();
+        for _ in 0..2 {
+            let (gone, end) = tokio::sync::oneshot::channel::<()>();
+            runtimes.accompany(async { drop(end.await) });
+            let mut departures = Box::pin(runtimes.departures());
+            handle.block_on(async {
+                tokio::select! {
+                    biased;
+                    () = &mut departures => panic!("one has not gone"),
+                    () = tokio::task::yield_now() => {}
+                }
+                drop(gone);
+                departures.await;
+            });
+        }
     }
 
     #[test]

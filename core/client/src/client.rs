@@ -149,6 +149,17 @@ impl Client {
         }
     }
 
+    /// Resolves when this client's background work has ended: after [`Client::close`], or after its
+    /// last clone and last handle were dropped and everything was given up. For those who end a
+    /// process and must not do so before.
+    pub fn ended(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (tasks, revocation) = (self.inner.tasks.clone(), self.inner.revocation.clone());
+        async move {
+            tasks.wait().await;
+            revocation.wait().await;
+        }
+    }
+
     /// What this client has counted so far.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
@@ -183,6 +194,8 @@ impl Drop for Inner {
     /// The tasks end; revocation goes on until what was handed to it is done.
     fn drop(&mut self) {
         self.closing.cancel();
+        self.tasks.close();
+        self.revocation.close();
     }
 }
 
