@@ -1,12 +1,13 @@
 //! A hash of the history, to compare replicas.
 
+use redb::ReadableTable;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::error::{EtcdError, Stop, StoreFault, disk};
 use crate::record::Record;
 use crate::revision::Revision;
 use crate::store::{Rows, Shared};
-use crate::view::Reader;
+use crate::view::{Reader, View};
 
 /// The hash of a store's history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +27,45 @@ pub(crate) fn hash_kv(
     reader: &Reader<'_, Rows>,
     revision: i64,
 ) -> Result<HashKv, Stop> {
-    let end = Revision::new(revision, u32::MAX).row_key();
     let mut hasher = Xxh3::new();
+    hash_history(&mut hasher, shared, reader, revision)?;
+    Ok(HashKv {
+        hash: hasher.digest(),
+        compacted_revision: reader.compacted,
+        revision,
+    })
+}
+
+/// Hashes all that replicas have in common: revisions, history and leases of one commit.
+pub(crate) fn hash_state(shared: &Shared, view: &View) -> Result<u64, Stop> {
+    let reader = Reader {
+        state: &shared.state,
+        rows: &view.rows,
+        revision: view.revision,
+        compacted: view.compacted,
+    };
+    let mut hasher = Xxh3::new();
+    hasher.update(&view.revision.to_le_bytes());
+    hasher.update(&view.compacted.to_le_bytes());
+    let leases = view.leases()?;
+    for row in leases.iter().map_err(disk("reading the leases"))? {
+        let (id, row) = row.map_err(disk("reading the leases"))?;
+        let (ttl, remaining) = row.value();
+        for number in [id.value(), ttl, remaining] {
+            hasher.update(&number.to_le_bytes());
+        }
+    }
+    hash_history(&mut hasher, shared, &reader, view.revision)?;
+    Ok(hasher.digest())
+}
+
+fn hash_history(
+    hasher: &mut Xxh3,
+    shared: &Shared,
+    reader: &Reader<'_, Rows>,
+    revision: i64,
+) -> Result<(), Stop> {
+    let end = Revision::new(revision, u32::MAX).row_key();
     let rows = reader
         .rows
         .range::<&crate::revision::RowKey>(&Revision::new(0, 0).row_key()..=&end)
@@ -42,11 +80,7 @@ pub(crate) fn hash_kv(
             hasher.update(value.value());
         }
     }
-    Ok(HashKv {
-        hash: hasher.digest(),
-        compacted_revision: reader.compacted,
-        revision,
-    })
+    Ok(())
 }
 
 /// Whether a compacted row is still readable.

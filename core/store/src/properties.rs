@@ -96,6 +96,7 @@ proptest! {
         prop_assert_eq!(one.store.hash_kv(0), other.store.hash_kv(0));
         one.finish_compaction();
         prop_assert_eq!(one.store.hash_kv(0), other.store.hash_kv(0));
+        prop_assert_eq!(one.store.hash_state(), other.store.hash_state());
     }
 
     #[test]
@@ -123,6 +124,7 @@ proptest! {
         }
         assert_same(&crashed.store, &model);
         prop_assert_eq!(crashed.store.hash_kv(0), fixture.store.hash_kv(0));
+        prop_assert_eq!(crashed.store.hash_state(), fixture.store.hash_state());
         // A store closed in order loses nothing.
         let applied = fixture.store.applied();
         let reopened = fixture.reopened();

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use crate::apply::{AppliedMark, ApplyBatch, Outcome};
 use crate::clock::{Clock, MonotonicClock};
 use crate::error::{EtcdError, Stop, StoreFault, disk};
-use crate::hash::{HashKv, hash_kv};
+use crate::hash::{HashKv, hash_kv, hash_state};
 use crate::index::{Head, Index};
 use crate::lease_clock::LeaseClock;
 use crate::lease_table::LeaseTable;
@@ -294,15 +294,34 @@ impl Store {
         std::fs::metadata(&self.shared.path).map_or(0, |file| file.len())
     }
 
-    /// Hashes the history up to `revision`; 0 is the newest. Reads all of it.
+    /// Hashes the history up to `revision`; 0 is the newest. Reads all of it, so call it where
+    /// that may take long. Replicas that agree have the same hash.
     ///
     /// # Errors
     /// The revision is not kept or not there yet.
     pub fn hash_kv(&self, revision: i64) -> Result<HashKv, EtcdError> {
-        self.read(revision > 0, |reader| {
+        self.read(false, |reader| {
             let at = reader.at(revision)?;
             hash_kv(&self.shared, reader, at)
         })
+    }
+
+    /// Hashes the whole state: history, revisions, leases. Replicas that have applied the same
+    /// commands have the same hash, whatever they look like on the disk. Reads all of it, so call
+    /// it where that may take long.
+    ///
+    /// # Errors
+    /// Compactions overtook it again and again, or the state can't be read.
+    pub fn hash_state(&self) -> Result<u64, EtcdError> {
+        let mut hash = Err(EtcdError::Compacted);
+        for _ in 0..READ_ATTEMPTS {
+            hash = hash_state(&self.shared, &self.shared.view())
+                .map_err(|stop| self.shared.refuse(stop));
+            if !matches!(hash, Err(EtcdError::Compacted)) {
+                break;
+            }
+        }
+        hash
     }
 
     /// The leases.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::RwLock;
 use quorate_proto::mvccpb::KeyValue;
-use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable};
+use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable};
 
 use crate::apply::AppliedMark;
 use crate::error::{EtcdError, StoreFault, disk};
@@ -13,7 +13,7 @@ use crate::index::{Found, Head, Index};
 use crate::key_range::KeyRange;
 use crate::record::Record;
 use crate::revision::{Revision, RowKey};
-use crate::tables::ROWS;
+use crate::tables::{LEASES, ROWS};
 
 /// How many keys a reader looks at before it lets the writer in again.
 const KEYS_PER_LOCK: usize = 2048;
@@ -28,6 +28,8 @@ pub(crate) struct View {
     /// The last log entry in it.
     pub(crate) mark: AppliedMark,
     pub(crate) rows: ReadOnlyTable<&'static RowKey, &'static [u8]>,
+    /// For the tables that few readers want.
+    commit: ReadTransaction,
 }
 
 impl View {
@@ -37,17 +39,24 @@ impl View {
         compacted: i64,
         mark: AppliedMark,
     ) -> Result<Arc<Self>, StoreFault> {
-        let rows = db
+        let commit = db
             .begin_read()
-            .map_err(disk("opening a read transaction"))?
-            .open_table(ROWS)
-            .map_err(disk("opening the rows"))?;
+            .map_err(disk("opening a read transaction"))?;
+        let rows = commit.open_table(ROWS).map_err(disk("opening the rows"))?;
         Ok(Arc::new(Self {
             revision,
             compacted,
             mark,
             rows,
+            commit,
         }))
+    }
+
+    /// The leases as of the same commit: id → (granted TTL, seconds left or 0).
+    pub(crate) fn leases(&self) -> Result<ReadOnlyTable<i64, (i64, i64)>, StoreFault> {
+        self.commit
+            .open_table(LEASES)
+            .map_err(disk("opening the leases"))
     }
 }
 

@@ -7,9 +7,9 @@ use quorate_proto::etcdserverpb::{
     PutResponse, RangeRequest, RangeResponse, TxnRequest, TxnResponse, request_op,
 };
 use quorate_store::is_read_only;
-use tokio_util::task::AbortOnDropHandle;
 use tonic::{Request, Response, Status};
 
+use super::away::away;
 use super::member::Member;
 use super::status::{require_leader, server_stopped};
 
@@ -48,7 +48,9 @@ impl Kv for KvDoor {
             return self.member.range(&request).map(Response::new);
         }
         let member = self.member.clone();
-        away(move || member.range(&request)).await
+        away(move || member.range(&request))
+            .await
+            .map(Response::new)
     }
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
@@ -88,7 +90,9 @@ impl Kv for KvDoor {
             return self.member.read_txn(&request).map(Response::new);
         }
         let member = self.member.clone();
-        away(move || member.read_txn(&request)).await
+        away(move || member.read_txn(&request))
+            .await
+            .map(Response::new)
     }
 
     async fn compact(
@@ -107,17 +111,6 @@ impl Kv for KvDoor {
         }
         Ok(Response::new(compacted))
     }
-}
-
-/// Reads what may be large without holding up the other calls of this thread.
-async fn away<T: Send + 'static>(
-    read: impl FnOnce() -> Result<T, Status> + Send + 'static,
-) -> Result<Response<T>, Status> {
-    // A caller that gives up takes its read out of the queue.
-    AbortOnDropHandle::new(tokio::task::spawn_blocking(read))
-        .await
-        .map_err(|error| Status::internal(format!("a read panicked: {error}")))?
-        .map(Response::new)
 }
 
 /// What a transaction that only reads may read; `None` for anything else in it.

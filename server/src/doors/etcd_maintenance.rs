@@ -8,10 +8,12 @@ use quorate_proto::etcdserverpb::{
     DowngradeResponse, HashKvRequest, HashKvResponse, HashRequest, HashResponse, MoveLeaderRequest,
     MoveLeaderResponse, SnapshotRequest, SnapshotResponse, StatusRequest, StatusResponse,
 };
+use tokio::sync::Mutex;
 use tonic::{Request, Response, Status};
 
+use super::away::away;
 use super::member::Member;
-use super::status::unimplemented;
+use super::status::{refused, unimplemented};
 
 /// The etcd whose behaviour clients may expect. They decide by it what they dare use.
 const ETCD_VERSION: &str = "3.6.0";
@@ -19,11 +21,16 @@ const STORAGE_VERSION: &str = "3.6.0";
 
 struct MaintenanceDoor {
     member: Member,
+    /// A hash reads everything there is: one at a time.
+    hashing: Mutex<()>,
 }
 
 /// The service.
 pub(crate) fn service(member: Member) -> MaintenanceServer<impl Maintenance> {
-    MaintenanceServer::new(MaintenanceDoor { member })
+    MaintenanceServer::new(MaintenanceDoor {
+        member,
+        hashing: Mutex::new(()),
+    })
 }
 
 #[tonic::async_trait]
@@ -80,15 +87,43 @@ impl Maintenance for MaintenanceDoor {
         Err(unimplemented("Maintenance.Defragment"))
     }
 
+    /// Of the whole state, as applied here so far.
     async fn hash(&self, _request: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
-        Err(unimplemented("Maintenance.Hash"))
+        let _turn = self.hashing.lock().await;
+        let member = self.member.clone();
+        let hash = away(move || {
+            let hash = member.store().hash_state();
+            hash.map_err(refused)
+        });
+        Ok(Response::new(HashResponse {
+            hash: fold(hash.await?),
+            header: Some(self.member.header()),
+        }))
     }
 
+    /// Of the history up to a revision, as applied here so far.
     async fn hash_kv(
         &self,
-        _request: Request<HashKvRequest>,
+        request: Request<HashKvRequest>,
     ) -> Result<Response<HashKvResponse>, Status> {
-        Err(unimplemented("Maintenance.HashKV"))
+        let revision = request.into_inner().revision;
+        let _turn = self.hashing.lock().await;
+        let member = self.member.clone();
+        let hash = away(move || {
+            let hash = member.store().hash_kv(revision);
+            hash.map_err(refused)
+        });
+        let hash = hash.await?;
+        Ok(Response::new(HashKvResponse {
+            header: Some(self.member.header()),
+            hash: fold(hash.hash),
+            // etcd's way to say that nothing is compacted.
+            compact_revision: match hash.compacted_revision {
+                0 => -1,
+                revision => revision,
+            },
+            hash_revision: hash.revision,
+        }))
     }
 
     type SnapshotStream = BoxStream<'static, Result<SnapshotResponse, Status>>;
@@ -113,4 +148,9 @@ impl Maintenance for MaintenanceDoor {
     ) -> Result<Response<DowngradeResponse>, Status> {
         Err(unimplemented("Maintenance.Downgrade"))
     }
+}
+
+/// A hash in the bits the wire has for it.
+fn fold(hash: u64) -> u32 {
+    (hash ^ (hash >> 32)) as u32
 }

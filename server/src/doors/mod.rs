@@ -4,9 +4,10 @@
 //! - `registry`: quorate.v1, on the available plane;
 //! - `peer`, `health`: for the other members, and for load balancers;
 //! - `lease_time`: how long leases have left, which only the leader knows;
-//! - `status`: every error's way to a client; `queue`, `key_events`: what locks and elections
+//! - `status`: every error's way to a client; `away`: what takes long; `queue`, `key_events`: what locks and elections
 //!   stand on.
 
+mod away;
 mod etcd_auth;
 mod etcd_cluster;
 mod etcd_election;

@@ -176,3 +176,14 @@ fn the_server_is_healthy_and_shows_itself() -> Result<()> {
     ensure!(run(&target, &["member", "list"])?.contains("started"));
     Ok(())
 }
+
+#[test]
+fn the_history_has_a_hash() -> Result<()> {
+    let target = Target::start()?;
+    run(&target, &["put", &target.unique("ctl-hash"), "v"])?;
+    let hash = || run(&target, &["endpoint", "hashkv", "--write-out", "json"]);
+    let first = hash()?;
+    ensure!(first.contains("\"hash\":"), "{first}");
+    ensure!(hash()? == first);
+    Ok(())
+}

@@ -3,6 +3,7 @@
 
 mod faults;
 mod leases;
+mod maintenance;
 
 use anyhow::{Context, Result, ensure};
 use quorate_proto::etcdserverpb::cluster_client::ClusterClient;

@@ -447,6 +447,9 @@ pub(crate) fn step(random: &mut Rng, seen: &Seen) -> Step {
         }),
         80 => Step::LeaseLeases,
         81..=82 => Step::LeaseKeepAlive(LeaseKeepAliveRequest { id }),
+        83 => Step::HashKv(HashKvRequest {
+            revision: revision(random, seen).max(0),
+        }),
         _ => watch(random, seen),
     }
 }

@@ -90,6 +90,11 @@ impl ChosenLeases {
                 self.responses(&mut answer.responses);
             }
             Answer::Compact(answer) => header(&mut answer.header),
+            Answer::HashKv(answer) => {
+                header(&mut answer.header);
+                // Each has its own hash, and 3.5 does not say of which revision.
+                (answer.hash, answer.hash_revision) = (0, 0);
+            }
             Answer::LeaseGrant(answer) => {
                 header(&mut answer.header);
                 if matches!(step, Step::LeaseGrant(request) if request.id == 0) {

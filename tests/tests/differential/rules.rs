@@ -28,7 +28,7 @@
 //!   behind it without missing anything. Neither is before an event's ([`super::watches`]).
 //! - The order of records that are equal in what they are sorted by, and which of them a limit
 //!   leaves out: etcd's sort is not stable ([`forgive`]).
-//! - Ids, terms, the order of leases and of a lease's keys ([`super::normal`]).
+//! - Ids, terms, hashes, the order of leases and of a lease's keys ([`super::normal`]).
 
 use bytes::Bytes;
 use quorate_proto::etcdserverpb::range_request::{SortOrder, SortTarget};

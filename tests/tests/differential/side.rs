@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use quorate_proto::etcdserverpb::kv_client::KvClient;
 use quorate_proto::etcdserverpb::lease_client::LeaseClient;
+use quorate_proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use quorate_proto::etcdserverpb::{
     LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesRequest,
 };
@@ -22,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Side {
     kv: KvClient<Channel>,
     lease: LeaseClient<Channel>,
+    maintenance: MaintenanceClient<Channel>,
     pub(crate) watches: Watches,
     pub(crate) leases: ChosenLeases,
 }
@@ -31,6 +33,7 @@ impl Side {
         Self {
             kv: KvClient::new(channel.clone()).max_decoding_message_size(usize::MAX),
             lease: LeaseClient::new(channel.clone()),
+            maintenance: MaintenanceClient::new(channel.clone()),
             watches: Watches::new(channel),
             leases: ChosenLeases::default(),
         }
@@ -50,6 +53,9 @@ impl Side {
             }
             Step::Txn(request) => answer(kv.txn(request), Answer::Txn).await,
             Step::Compact(request) => answer(kv.compact(request), Answer::Compact).await,
+            Step::HashKv(request) => {
+                answer(self.maintenance.hash_kv(request), Answer::HashKv).await
+            }
             Step::LeaseGrant(request) => {
                 answer(lease.lease_grant(request), Answer::LeaseGrant).await
             }
