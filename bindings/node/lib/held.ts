@@ -1,7 +1,7 @@
 /** What is held until it is given up: locks, leaderships, leases. */
 
 import { EventEmitter } from 'node:events';
-import { LockLostError, SessionExpiredError } from './errors.js';
+import { CancelledError, LockLostError, SessionExpiredError } from './errors.js';
 import type { LeaseInfo } from '../native/index.js';
 import { call, native, run } from './native.js';
 import type { Waiting } from './native.js';
@@ -93,7 +93,13 @@ abstract class Held extends EventEmitter<HeldEvents> {
     options: Waiting | undefined,
   ): Promise<void> {
     const { signal } = known(options, ['signal']);
-    await run(how, signal);
+    try {
+      await run(how, signal);
+    } catch (error) {
+      // Withdrawn, it is still held. Otherwise it is lost, or given up in the background.
+      if (!(error instanceof CancelledError)) this.#keeper.release(this);
+      throw error;
+    }
     this.#keeper.release(this);
   }
 

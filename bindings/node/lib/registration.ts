@@ -2,6 +2,7 @@
 
 import { EventEmitter } from 'node:events';
 import type { InstanceStatus, RemovalReason } from '../native/index.js';
+import { CancelledError } from './errors.js';
 import type { Keeper } from './held.js';
 import { call, native, run } from './native.js';
 import type { Waiting } from './native.js';
@@ -66,7 +67,13 @@ export class Registration extends EventEmitter<RegistrationEvents> implements As
   /** Removes the instance; does nothing the second time. */
   async deregister(options?: Waiting): Promise<void> {
     const { signal } = known(options, ['signal']);
-    await run((cancel) => this.#native.deregister(cancel), signal);
+    try {
+      await run((cancel) => this.#native.deregister(cancel), signal);
+    } catch (error) {
+      // Withdrawn, it is still registered. Otherwise a server is told as soon as one answers.
+      if (!(error instanceof CancelledError)) this.#keeper.release(this);
+      throw error;
+    }
     this.#keeper.release(this);
   }
 

@@ -59,12 +59,18 @@ export class Stream<T> extends EventEmitter<StreamEvents<T>> implements AsyncIte
 
   async #flow(): Promise<void> {
     this.#flowing = true;
-    try {
-      for (let read; !(read = await this.#read(true)).done; ) this.emit('data', read.value);
-      this.emit('end');
-    } catch (error) {
-      this.emit('error', error as Error);
+    for (;;) {
+      let read: IteratorResult<T, undefined>;
+      try {
+        read = await this.#read(true);
+      } catch (error) {
+        this.emit('error', error as Error);
+        return;
+      }
+      if (read.done) break;
+      this.emit('data', read.value);
     }
+    this.emit('end');
   }
 
   /** Ends it; who waits for the next item is told that there is none. */

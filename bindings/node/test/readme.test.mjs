@@ -1,4 +1,4 @@
-// The examples of the README run.
+// The examples for Node run: those of the package's README, and that of the project's.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -6,8 +6,10 @@ import { test } from 'node:test';
 import { Program, server } from './server.mjs';
 
 const { address } = await server();
-const readme = readFileSync(join(import.meta.dirname, '../README.md'), 'utf8');
-const parts = readme.split(/^## /m).slice(1);
+const read = (path) => readFileSync(join(import.meta.dirname, path), 'utf8');
+const parts = [read('../README.md'), read('../../../README.md')].flatMap((readme) =>
+  readme.split(/^## /m).slice(1),
+);
 
 for (const part of parts) {
   const [title] = part.split('\n');
