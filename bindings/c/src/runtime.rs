@@ -59,6 +59,7 @@ pub(crate) fn close_at_exit(client: &Arc<Client>) {
         // without memory; then the clients end by their time to live, as after a crash.
         let _ = unsafe { libc::atexit(end) };
     });
+    RUNTIMES.accompany(client.ended());
     if let Some(open) = open() {
         let mut open = open.lock();
         open.retain(|other| other.strong_count() > 0);
@@ -86,13 +87,15 @@ extern "C" fn end() {
 }
 
 fn close(clients: &[Arc<Client>]) {
-    if !clients.is_empty()
-        && let Ok(runtime) = RUNTIMES.handle()
-    {
+    if let Some(runtime) = RUNTIMES.running() {
         runtime.block_on(async {
-            let closing = join_all(clients.iter().map(|client| client.close()));
+            let end = async {
+                join_all(clients.iter().map(|client| client.close())).await;
+                // Those that were freed a moment ago, too.
+                RUNTIMES.departures().await;
+            };
             // Who is not done by then is ended by its time to live.
-            let _ = tokio::time::timeout(AT_EXIT, closing).await;
+            let _ = tokio::time::timeout(AT_EXIT, end).await;
         });
     }
     RUNTIMES.shut_down(LAST_MOMENT);
