@@ -8,6 +8,7 @@
 //! - [`language`]: which performers there are;
 //! - [`performer`]: one of them, running;
 //! - [`world`]: the servers, networks and programs of one scenario;
+//! - [`simple_client`]: what can be done to a server without the SDK;
 //! - [`play`]: a scenario's steps, one after the other;
 //! - [`report`]: the table, and what a failure shows.
 
@@ -18,5 +19,6 @@ pub mod performer;
 pub mod play;
 pub mod report;
 pub mod scenario;
+pub mod simple_client;
 pub mod values;
 pub mod world;

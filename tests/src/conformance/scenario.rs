@@ -8,6 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
 
+use super::simple_client::SimpleCall;
+
 /// How long a step may take that says nothing else.
 const STEP: Duration = Duration::from_secs(20);
 /// The program that is always there.
@@ -58,6 +60,8 @@ pub enum Action {
     Repeat(u64, Vec<Step>),
     /// Something is done to a server, a proxy or a program.
     Control(Control, String),
+    /// Something is done by a client without the SDK.
+    Simple(SimpleCall),
 }
 
 /// What can be done to servers, proxies and programs.
@@ -259,6 +263,10 @@ fn read_step(value: Value) -> Result<Step> {
         Action::Cancel(name)
     } else if let Some(value) = map.remove("check") {
         Action::Check(value, map.remove("is").context("no 'is' to check")?)
+    } else if let Some(keys) = map.remove("simple_register") {
+        Action::Simple(SimpleCall::Register(object(keys)?))
+    } else if let Some(keys) = map.remove("simple_deregister") {
+        Action::Simple(SimpleCall::Deregister(object(keys)?))
     } else if let Some(times) = map.remove("repeat") {
         let steps = array(&mut map, "steps")?.into_iter().map(read_step);
         let times = times.as_u64().context("repeat")?;

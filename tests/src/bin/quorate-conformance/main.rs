@@ -175,7 +175,8 @@ fn languages(arguments: &Arguments, root: &Path) -> Result<Vec<Language>> {
     if arguments.languages.is_empty() {
         return Ok(all);
     }
-    let asked = arguments.languages.iter().map(|name| {
+    let asked = &arguments.languages;
+    for name in asked {
         let known = all.iter().find(|language| language.name == *name);
         let language = known.with_context(|| format!("no language {name:?} has a performer"))?;
         if let Some((file, build)) = &language.not_built {
@@ -184,9 +185,11 @@ fn languages(arguments: &Arguments, root: &Path) -> Result<Vec<Language>> {
                 file.display()
             );
         }
-        Ok(language.clone())
-    });
-    asked.collect()
+    }
+    Ok(all
+        .into_iter()
+        .filter(|language| asked.contains(&language.name))
+        .collect())
 }
 
 /// Starts each performer once, to hear what it lacks.
