@@ -7,29 +7,34 @@
 mod etcd;
 mod kv;
 mod load;
+mod lock;
+mod memory;
 mod pick;
+mod programs;
 mod registry;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Result;
-use clap::Parser;
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand, ValueEnum};
 use quorate_tests::server::Server;
 
 use crate::etcd::Etcd;
 use crate::kv::Operation;
 use crate::load::Measure;
+use crate::programs::Programs;
 
 /// Measures Quorate beside etcd.
 #[derive(Debug, Parser)]
+#[command(subcommand_negates_reqs = true)]
 struct Arguments {
     /// The quorate binary, built with --release.
-    #[arg(long)]
-    quorate: PathBuf,
+    #[arg(long, required = true)]
+    quorate: Option<PathBuf>,
     /// The etcd binary.
-    #[arg(long)]
-    etcd: PathBuf,
+    #[arg(long, required = true)]
+    etcd: Option<PathBuf>,
     /// A Python interpreter that has the quorate package; without it, no row for Python.
     #[arg(long)]
     python: Option<PathBuf>,
@@ -39,15 +44,66 @@ struct Arguments {
     /// Turns of each row.
     #[arg(long, default_value_t = 3)]
     turns: usize,
+    /// How many stand in line for a lock.
+    #[arg(long, default_value_t = 500)]
+    in_line: usize,
+    /// Only these parts, by comma: servers, picks, locks, memory.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<Part>,
+    #[command(subcommand)]
+    probe: Option<Probe>,
+}
+
+/// What the bench starts itself as.
+#[derive(Debug, Subcommand)]
+enum Probe {
+    /// Prints what a client holds in memory.
+    #[command(hide = true)]
+    MemoryProbe {
+        /// The server.
+        address: String,
+    },
+}
+
+/// A part of the bench.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    Servers,
+    Picks,
+    Locks,
+    Memory,
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    if let Some(Probe::MemoryProbe { address }) = &arguments.probe {
+        return memory::probe(address).await;
+    }
+    let (quorate, etcd) = (&arguments.quorate, &arguments.etcd);
+    let quorate = Server::start_binary(quorate.as_deref().context("--quorate")?, &[])?;
+    let etcd = Etcd::start(etcd.as_deref().context("--etcd")?).await?;
+    let programs = Programs::of(arguments.python.as_deref());
+    let wanted = |part| arguments.only.is_empty() || arguments.only.contains(&part);
+    if wanted(Part::Servers) {
+        servers(&arguments, &quorate, &etcd).await?;
+    }
+    if wanted(Part::Picks) {
+        picks(&programs).await?;
+    }
+    if wanted(Part::Locks) {
+        locks(&programs, &quorate, &etcd, arguments.in_line).await?;
+    }
+    if wanted(Part::Memory) {
+        memory_of_clients(&programs, &quorate).await?;
+    }
+    Ok(())
+}
+
+/// Both servers under load, in turns.
+async fn servers(arguments: &Arguments, quorate: &Server, etcd: &Etcd) -> Result<()> {
     let duration = Duration::try_from_secs_f64(arguments.seconds)?;
     let turns = arguments.turns.max(1);
-    let quorate = Server::start_binary(&arguments.quorate, &[])?;
-    let etcd = Etcd::start(&arguments.etcd).await?;
     let ours = || Ok(quorate.usage()?.cpu);
     let theirs = || etcd.cpu();
 
@@ -97,17 +153,65 @@ async fn main() -> Result<()> {
         Some(&median(second)),
     );
 
+    Ok(())
+}
+
+async fn picks(programs: &[Programs]) -> Result<()> {
     println!("\nA pick and its report, 1,000 endpoints, one thread:");
     for (name, nanoseconds) in pick::rust().await? {
         println!("  Rust, {name:<32} {nanoseconds:>8.0} ns");
     }
-    if let Some(interpreter) = &arguments.python {
-        println!(
-            "  {:<38} {:>8.0} ns",
-            "Python, default",
-            pick::python(interpreter)?
-        );
+    for program in programs {
+        let [nanoseconds] = program.numbers("pick", &[])?;
+        let name = format!("{}, default", program.language);
+        println!("  {name:<38} {nanoseconds:>8.0} ns");
     }
+    Ok(())
+}
+
+async fn locks(programs: &[Programs], quorate: &Server, etcd: &Etcd, in_line: usize) -> Result<()> {
+    let theirs = etcd.url();
+    println!("\nA lock that nobody else wants, p50, acquire and release:");
+    let row = |name: &str, [acquire, release]: [f64; 2]| {
+        println!("  {name:<38} {acquire:>8.2} ms {release:>8.2} ms");
+    };
+    row("Rust", lock::alone(quorate.address()).await?);
+    row("Rust, etcd as the server", lock::alone(&theirs).await?);
+    for program in programs {
+        let figures = program.numbers("lock", &[quorate.address()])?;
+        row(program.language, figures);
+    }
+    println!(
+        "\nA lock that {in_line} stand in line for: handing it over, p50; server CPU for each:"
+    );
+    let (ours, of_etcd) = (|| Ok(quorate.usage()?.cpu), || etcd.cpu());
+    row(
+        "Rust",
+        lock::in_line(quorate.address(), in_line, ours).await?,
+    );
+    row(
+        "Rust, etcd as the server",
+        lock::in_line(&theirs, in_line, of_etcd).await?,
+    );
+    Ok(())
+}
+
+async fn memory_of_clients(programs: &[Programs], quorate: &Server) -> Result<()> {
+    let provided = memory::provide(quorate.address()).await?;
+    println!(
+        "\nMemory: one more client, one more followed service of {} instances:",
+        memory::INSTANCES
+    );
+    let row = |name: &str, figures: [f64; 2]| {
+        let [client, service] = figures.map(|bytes| bytes / 1024.0);
+        println!("  {name:<38} {client:>8.1} KiB {service:>8.1} KiB");
+    };
+    row("Rust", memory::rust(quorate.address())?);
+    for program in programs {
+        let figures = program.numbers("memory", &[quorate.address()])?;
+        row(program.language, figures);
+    }
+    drop(provided);
     Ok(())
 }
 

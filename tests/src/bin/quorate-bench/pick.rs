@@ -1,10 +1,8 @@
 //! What a pick costs: 1,000 endpoints, one thread, no server.
 
-use std::path::Path;
-use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use quorate::{Algorithm, Client, Instance, Outcome, PickOptions};
 
 const ENDPOINTS: u16 = 1_000;
@@ -58,20 +56,4 @@ pub(crate) async fn rust() -> Result<Vec<(&'static str, f64)>> {
         client.close().await;
     }
     Ok(figures)
-}
-
-/// The same from Python: the script prints one number, nanoseconds.
-pub(crate) fn python(interpreter: &Path) -> Result<f64> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/pick.py");
-    let output = Command::new(interpreter)
-        .arg(&script)
-        .output()
-        .with_context(|| format!("cannot run {}", interpreter.display()))?;
-    ensure!(
-        output.status.success(),
-        "{} failed: {}",
-        script.display(),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(String::from_utf8(output.stdout)?.trim().parse()?)
 }
