@@ -71,11 +71,9 @@ test-conformance: debug node python ## The same scenarios in every language, and
 	cargo build -q -p quorate-tests
 	cargo run -q -p quorate-tests --bin quorate-conformance -- --keep-going --languages $(LANGUAGES)
 
-# PARITY leaves out the languages that are not there yet.
-PARITY ?= --without Node.js --without C
-test-parity: python ## Every language offers the same, under the names of tests/parity/PARITY.md
+test-parity: python node ## Every language offers the same, under the names of tests/parity/PARITY.md
 	$(VENV_PYTHON) -m pytest -q tests/parity
-	$(VENV_PYTHON) tests/parity/parity.py --check $(PARITY)
+	$(VENV_PYTHON) tests/parity/parity.py --check
 
 bench: release python $(VENV)/etcdctl ## Measure beside etcd, in one run
 	cargo run --release -q -p quorate-tests --bin quorate-bench -- \

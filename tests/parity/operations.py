@@ -201,6 +201,7 @@ GROUPS: dict[str, list[Row]] = {
 #: What a language has beside the list, by a pattern of its names, and why the others do not.
 BESIDE: dict[str, dict[str, str]] = {
     "Rust": {
+        "Client::ended": "elsewhere the end of the process waits for it by itself",
         "KeyWatch::*": "a stream with more to ask; elsewhere the batches tell",
         "Op::into_range": "for bindings that describe a range as an operation",
         "*Options::new": "an empty description",
