@@ -86,9 +86,15 @@ release:
 debug:
 	cargo build -p quorate-server
 
-# To install it: make -C bindings/c install PREFIX=…
+# Installed below target/, as anybody would, to build the performer against it.
+# Elsewhere: make -C bindings/c install PREFIX=…
+C_PREFIX := $(CURDIR)/target/c
 c:
 	cargo build -p quorate-c
+	$(PYTHON) bindings/c/install.py --profile debug --prefix $(C_PREFIX) >/dev/null
+	$(CC) -std=c11 -Wall -Wextra -Werror -pedantic -g -I$(C_PREFIX)/include \
+		tests/conformance/performers/c/*.c -o target/debug/quorate-performer-c \
+		-L$(C_PREFIX)/lib -lquorate -lpthread -Wl,-rpath,$(C_PREFIX)/lib
 
 python: $(VENV)/quorate-installed
 
