@@ -40,17 +40,27 @@ pub(crate) fn prefix() -> &'static Path {
     })
 }
 
-/// Builds `programs/NAME.c` and answers where it is.
-pub(crate) fn compile(name: &str, build: Build) -> PathBuf {
-    let source = format!("{HERE}/tests/programs/{name}.c");
-    build_c(&source, name, build, &[])
+/// A path below the binding.
+pub(crate) fn here(path: &str) -> String {
+    format!("{HERE}/{path}")
 }
 
-/// Builds a C source with more flags.
-pub(crate) fn build_c(source: &str, name: &str, build: Build, more: &[&str]) -> PathBuf {
-    let mut flags = vec!["-std=c11"];
-    flags.extend_from_slice(more);
-    build_with("gcc", source, name, build, &flags)
+/// Whether a tool is installed.
+pub(crate) fn is_there(tool: &str) -> bool {
+    output_of(tool, &["--version"]).is_some()
+}
+
+/// What a tool prints; `None` if it fails or is not there.
+pub(crate) fn output_of(tool: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(tool).args(arguments).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then_some(text)
+}
+
+/// Builds `programs/NAME.c` and answers where it is.
+pub(crate) fn compile(name: &str, build: Build) -> PathBuf {
+    let source = here(&format!("tests/programs/{name}.c"));
+    build_with("gcc", &source, name, build, &["-std=c11"])
 }
 
 /// Builds a source with this compiler.

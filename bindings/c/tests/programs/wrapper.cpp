@@ -37,21 +37,21 @@ static_assert(move_only<quorate::Pick> && move_only<quorate::Watch> && move_only
 static void locks(const quorate::Client &client) {
   std::int64_t first = 0;
   {
-    quorate::Lock lock = client.lock("cpp", 60s, 5s);
+    quorate::Lock lock = client.lock("cpp-lock", 60s, 5s);
     quorate::Lock moved = std::move(lock);
     first = moved.token();
-    CHECK(moved.name() == "cpp" && moved.key().rfind("cpp/", 0) == 0 && !moved.is_lost());
-    CHECK(!client.try_lock("cpp"));
-    fails(QUORATE_TIMEOUT, [&] { client.lock("cpp", 20ms); });
+    CHECK(moved.name() == "cpp-lock" && moved.key().rfind("cpp-lock/", 0) == 0 && !moved.is_lost());
+    CHECK(!client.try_lock("cpp-lock"));
+    fails(QUORATE_TIMEOUT, [&] { client.lock("cpp-lock", 20ms); });
     quorate::Cancel cancel;
     auto waiting = std::async(std::launch::async, [&] {
-      fails(QUORATE_CANCELLED, [&] { client.lock("cpp", cancel); });
+      fails(QUORATE_CANCELLED, [&] { client.lock("cpp-lock", cancel); });
     });
     cancel.fire();
     waiting.get();
   }
   // Released when it went.
-  auto again = client.lock("cpp", 60s);
+  auto again = client.lock("cpp-lock", 60s);
   CHECK(again.token() > first);
   quorate::Queue queue;
   auto watch = again.notify(queue);
@@ -101,17 +101,19 @@ static void keys(const quorate::Client &client) {
 }
 
 static void services(const quorate::Client &client) {
+  std::promise<void> snapshot;
   std::promise<std::string> seen;
   std::promise<quorate_reason_t> removed;
   quorate::Queue queue;
   queue.dispatch([&](const quorate_event_t &event) {
     if (event.kind != QUORATE_EVENT_SERVICE) return;
     quorate::View view(*event.service->view);
+    if (event.service->change == QUORATE_SERVICE_SNAPSHOT) snapshot.set_value();
     if (event.service->added_count == 1) seen.set_value(view.instances.at(0).metadata.at("team"));
     if (event.service->removed_count == 1) removed.set_value(event.service->removed[0]->reason);
   });
   auto watch = client.watch_service("cpp", queue);
-  client.discover("cpp");
+  snapshot.get_future().get();
   {
     quorate::InstanceOptions options;
     options.metadata = {{"team", "checkout"}};
