@@ -162,6 +162,7 @@ static void sticking(const char *server) {
   quorate_client_options_init(&options, sizeof options);
   options.endpoints = &server;
   options.endpoint_count = 1;
+  options.request_timeout_ms = SOON;
   options.algorithm = QUORATE_MAGLEV;
   options.client_name = "sticky";
   quorate_setting_t settings[] = {{"panic_threshold", 0.25}};

@@ -143,6 +143,7 @@ int main(int argc, char **argv) {
   CHECK(argc == 2);
   quorate::Options options;
   options.endpoints = {argv[1]};
+  options.request_timeout = 60s;
   options.balancer = {{"panic_threshold", 0.3}};
   quorate::Client client(options);
   client.connected(60s);
