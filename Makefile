@@ -65,8 +65,8 @@ test-foreign: debug $(VENV)/etcdctl ## Unmodified etcd clients, and a real etcd 
 		cargo test -p quorate-tests --test differential -- --nocapture
 
 # The languages that must be there; each language of tests/conformance/performers.
-LANGUAGES ?= node,rust,python,python-asyncio
-test-conformance: debug node python ## The same scenarios in every language, and a table of them
+LANGUAGES ?= c,node,rust,python,python-asyncio
+test-conformance: debug c node python ## The same scenarios in every language, and a table of them
 	$(VENV_PYTHON) -m pytest -q tests/conformance
 	cargo build -q -p quorate-tests
 	cargo run -q -p quorate-tests --bin quorate-conformance -- --keep-going --languages $(LANGUAGES)
