@@ -58,7 +58,8 @@ if (!existsSync(join(here, 'Cargo.toml'))) {
   process.exit(0);
 }
 if (!existsSync(join(here, 'node_modules/@napi-rs/cli'))) {
-  run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund']);
+  // Not `npm ci`: it refuses a registry that lacks the tools' packages for other platforms.
+  run('npm', ['install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund']);
 }
 const { library, types } = cargo();
 const { platformName } = await import(join(here, 'native/platform.js')).then((m) => m.default);
