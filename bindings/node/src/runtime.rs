@@ -53,11 +53,14 @@ pub(crate) fn closed(number: u64) {
 
 /// Closes the clients of an environment that ends.
 pub(crate) fn close_environment(environment: u64) {
-    let ended = OPEN
-        .lock()
-        .extract_if(.., |_, open| open.environment == environment)
-        .map(|(_, open)| open.client)
-        .collect();
+    let mut ended = Vec::new();
+    OPEN.lock().retain(|_, open| {
+        let ends = open.environment == environment;
+        if ends {
+            ended.push(open.client.clone());
+        }
+        !ends
+    });
     close(ended);
 }
 
