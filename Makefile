@@ -44,6 +44,7 @@ test-rust: ## Unit, property, process and end-to-end tests in Rust
 
 test-python: debug python ## The Python binding against a real server
 	$(VENV_PYTHON) -m mypy --strict bindings/python/python/quorate
+	$(VENV_PYTHON) -m mypy.stubtest quorate._quorate
 	$(VENV_PYTHON) -m pytest -q bindings/python/tests
 
 test-node: debug node ## The Node binding against a real server
