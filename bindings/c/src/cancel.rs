@@ -15,7 +15,7 @@ use tokio::net::UnixStream as Watched;
 
 use crate::arguments::{place, timeout};
 use crate::error::{entry, plain, quorate_code_t, quorate_error_t};
-use crate::handle::{borrow, give, opaque, take};
+use crate::handle::{borrow, give, opaque, peek, take};
 use crate::runtime;
 
 /// Withdraws calls: each call that waits can be given one, and ends with QUORATE_CANCELLED when it
@@ -134,8 +134,14 @@ pub unsafe extern "C" fn quorate_cancel_open(
 /// with a handle of its parent.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn quorate_cancel_fire(cancel: *mut quorate_cancel_t) {
+    // Nothing here allocates, locks or panics: it is for signal handlers.
     // SAFETY: as the crate's page asks of every caller.
-    if let Ok(Ok(cancel)) = unsafe { borrow(cancel) }.map(Inherited::get) {
+    let Some(cancel) = (unsafe { peek(cancel) }) else {
+        return;
+    };
+    if !cancel.is_forked()
+        && let Ok(cancel) = cancel.get()
+    {
         let errno = errno();
         cancel.fire();
         set_errno(errno);

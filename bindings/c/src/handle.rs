@@ -46,26 +46,37 @@ pub(crate) fn give<T: Opaque>(state: T::State) -> *mut T {
     Box::into_raw(Box::new(Handle { tag: T::TAG, state })).cast()
 }
 
+/// The state behind a pointer, or `None`; also in signal handlers: allocates nothing.
+///
+/// # Safety
+/// As [`borrow`].
+pub(crate) unsafe fn peek<'a, T: Opaque>(pointer: *const T) -> Option<&'a T::State> {
+    let handle: *const Handle<T::State> = pointer.cast();
+    if handle.is_null() || !handle.is_aligned() {
+        return None;
+    }
+    // SAFETY: not null, and aligned; readable as the caller promises.
+    if unsafe { ptr::addr_of!((*handle).tag).read() } != T::TAG {
+        return None;
+    }
+    // SAFETY: the tag says that `give` made it.
+    Some(unsafe { &(*handle).state })
+}
+
 /// The state behind a pointer.
 ///
 /// # Safety
 /// `pointer` is null, or points to memory that can be read, and if that is a handle it is not
 /// freed while the result is used.
 pub(crate) unsafe fn borrow<'a, T: Opaque>(pointer: *const T) -> Result<&'a T::State, Error> {
-    let handle: *const Handle<T::State> = pointer.cast();
-    if handle.is_null() {
-        return Err(invalid(format!("the {} is NULL", T::NAME)));
-    }
-    // SAFETY: not null, and aligned; readable as the caller promises.
-    let is_one = handle.is_aligned() && unsafe { ptr::addr_of!((*handle).tag).read() } == T::TAG;
-    if !is_one {
-        return Err(invalid(format!(
-            "this is no {}, or one that was freed",
-            T::NAME
-        )));
-    }
-    // SAFETY: the tag says that `give` made it.
-    Ok(unsafe { &(*handle).state })
+    // SAFETY: as the caller promises.
+    unsafe { peek(pointer) }.ok_or_else(|| {
+        if pointer.is_null() {
+            invalid(format!("the {} is NULL", T::NAME))
+        } else {
+            invalid(format!("this is no {}, or one that was freed", T::NAME))
+        }
+    })
 }
 
 /// Takes a handle from where the program keeps it, and leaves NULL there. `None` for what is no
@@ -80,8 +91,8 @@ pub(crate) unsafe fn take<T: Opaque>(place: *mut *mut T) -> Option<T::State> {
     // SAFETY: as the caller promises.
     let pointer = unsafe { place.read() };
     // SAFETY: as the caller promises.
-    unsafe { borrow(pointer) }.ok()?;
-    // SAFETY: `borrow` found that `give` made it, and nobody else uses it.
+    unsafe { peek(pointer) }?;
+    // SAFETY: `peek` found that `give` made it, and nobody else uses it.
     let handle = unsafe {
         place.write(ptr::null_mut());
         let handle: *mut Handle<T::State> = pointer.cast();

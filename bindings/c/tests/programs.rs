@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use built::{Build, build_with, compile, here, is_there, output_of, prefix, run};
+use built::{Build, build_with, builds, compile, here, is_there, output_of, prefix, run};
 use quorate_tests::process::OwnedChild;
 use quorate_tests::server::Server;
 use rustix::process::Signal;
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// One program, as it is and under the sanitizers, against a server of its own.
 fn passes(name: &str) {
-    for build in [Build::Plain, Build::Sanitized] {
+    for &build in builds() {
         let server = Server::start().expect("a server starts");
         let mut command = Command::new(compile(name, build));
         command.arg(server.address());
@@ -57,7 +57,7 @@ fn callbacks() {
 #[test]
 fn fork() {
     let server = Server::start().expect("a server starts");
-    for build in [Build::Plain, Build::Sanitized] {
+    for &build in builds() {
         let mut command = Command::new(compile("fork", build));
         // What threads had that are not in the child any more is nobody's there: not a leak of ours.
         command.env("ASAN_OPTIONS", "detect_leaks=0");
@@ -220,7 +220,7 @@ fn wrapper_for_cpp() {
         ("tests/programs/wrapper.cpp", "wrapper"),
         ("examples/raii.cpp", "raii"),
     ] {
-        for build in [Build::Plain, Build::Sanitized] {
+        for &build in builds() {
             let program = build_with("g++", &here(source), name, build, &["-std=c++17"]);
             let server = Server::start().expect("a server starts");
             run(Command::new(program).arg(server.address()), PATIENCE);

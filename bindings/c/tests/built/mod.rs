@@ -1,5 +1,6 @@
 //! Installing the library once, building C programs against it, and running them with a limit.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -26,10 +27,7 @@ const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Werror", "-pedantic"];
 pub(crate) fn prefix() -> &'static Path {
     static PREFIX: OnceLock<PathBuf> = OnceLock::new();
     PREFIX.get_or_init(|| {
-        let process = std::process::id();
-        let prefix = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("prefix-{process}"));
-        // Of a process that had this number before.
-        let _ = std::fs::remove_dir_all(&prefix);
+        let prefix = Path::new(env!("CARGO_TARGET_TMPDIR")).join("prefix");
         finish(
             Command::new("python3")
                 .arg(Path::new(HERE).join("install.py"))
@@ -61,6 +59,36 @@ pub(crate) fn output_of(tool: &str, arguments: &[&str]) -> Option<String> {
 pub(crate) fn compile(name: &str, build: Build) -> PathBuf {
     let source = here(&format!("tests/programs/{name}.c"));
     build_with("gcc", &source, name, build, &["-std=c11"])
+}
+
+/// As a program is tested: as it is, and with the sanitizers where they work.
+pub(crate) fn builds() -> &'static [Build] {
+    static BUILDS: OnceLock<&[Build]> = OnceLock::new();
+    BUILDS.get_or_init(|| {
+        let trial = prefix().join("trial");
+        let built = Command::new("gcc")
+            .args(["-xc", "-", "-fsanitize=address,undefined", "-o"])
+            .arg(&trial)
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .and_then(|mut gcc| {
+                if let Some(mut source) = gcc.stdin.take() {
+                    source.write_all(b"int main(void) { return 0; }")?;
+                }
+                gcc.wait()
+            });
+        let works = built.is_ok_and(|status| status.success())
+            && Command::new(&trial)
+                .status()
+                .is_ok_and(|status| status.success());
+        if works {
+            &[Build::Plain, Build::Sanitized]
+        } else {
+            eprintln!("gcc has no working sanitizers, skipped");
+            &[Build::Plain]
+        }
+    })
 }
 
 /// Builds a source with this compiler.
