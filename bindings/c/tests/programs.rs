@@ -17,7 +17,7 @@ use quorate_tests::server::Server;
 use rustix::process::Signal;
 
 /// Longer than any program takes on a slow machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// One program, as it is and under the sanitizers, against a server of its own.
 fn passes(name: &str) {
@@ -101,7 +101,7 @@ fn exit_is_bounded_when_no_server_answers() {
     let mut command = Command::new(compile("exit", Build::Plain));
     // A free port of this moment, on which nobody listens.
     run(command.args(["127.0.0.1:1", "dead"]), PATIENCE);
-    assert!(started.elapsed() < Duration::from_secs(30));
+    assert!(started.elapsed() < Duration::from_secs(60));
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn valgrind() {
             ))
             .arg(compile(name, Build::Plain))
             .arg(server.address());
-        run(&mut command, PATIENCE * 5);
+        run(&mut command, PATIENCE * 3);
     }
 }
 

@@ -237,6 +237,12 @@ static void asking(quorate_client_t *client, const char *server) {
   quorate_server_list_free(&servers);
 }
 
+/* What a call says to which no server answers: on a machine with too much to do the time may be up
+ * before the first attempt is. */
+static bool unanswered(quorate_code_t code) {
+  return code == QUORATE_UNAVAILABLE || code == QUORATE_TIMEOUT;
+}
+
 /* Nothing listens there: from the static instances, and a status that says why not. */
 static void outage(void) {
   const char *nowhere = "127.0.0.1:1";
@@ -254,15 +260,15 @@ static void outage(void) {
   OK(quorate_discover(client, "known", SOON, NULL, &view, &error));
   CHECK(view->state == QUORATE_STATE_STATIC && view->instance_count == 1 && !view->complete);
   quorate_view_free(&view);
-  FAILS(QUORATE_UNAVAILABLE, quorate_discover(client, "other", SOON, NULL, &view, &error));
+  CHECK(unanswered(quorate_discover(client, "other", SOON, NULL, &view, NULL)) && view == NULL);
   FAILS(QUORATE_TIMEOUT, quorate_discover(client, "third", 1, NULL, &view, &error));
   quorate_error_t *error = NULL;
   quorate_code_t code = quorate_put(client, TEXT("k"), TEXT("v"), NULL, SOON, NULL, NULL, &error);
-  CHECK(code == QUORATE_UNAVAILABLE && error->retryable);
+  CHECK(unanswered(code) && error->code == code && error->retryable);
   quorate_error_free(&error);
   quorate_server_list_t *servers = NULL;
   OK(quorate_server_status(client, SOON, NULL, &servers, &error));
-  CHECK(servers->servers[0]->error->code == QUORATE_UNAVAILABLE);
+  CHECK(unanswered(servers->servers[0]->error->code));
   quorate_server_list_free(&servers);
   quorate_client_free(&client);
 }
