@@ -51,7 +51,7 @@ def main() -> None:
         sys.exit(f"{built}.so is not there: run cargo build{flag} -p {described['name']} first")
 
     root = Path(options.destdir + str(options.prefix)) if options.destdir else options.prefix
-    lib, include, share = root / options.libdir, root / "include", root / "share" / name
+    lib, include, share = root / options.libdir, root / "include", root / "share"
 
     install(built.with_suffix(".so"), lib / f"lib{name}.so.{version}", 0o755)
     link(lib / f"lib{name}.so.{soname_version}", f"lib{name}.so.{version}")
