@@ -21,8 +21,11 @@ NODE_SOURCES := $(shell find core/types core/proto core/balance core/client core
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-demo: release python ## Watch programs find each other through a server, and survive what is killed
-	$(VENV_PYTHON) tests/demo/demo.py --quorate target/release/quorate
+demo: release python node c-release ## Watch programs find each other through a server, and survive what is killed
+	cargo build --release -p quorate-tests --bin quorate-candidate
+	$(CC_RELEASE) -o $(C_RELEASE)/bin/locker tests/demo/locker.c -lquorate
+	$(VENV_PYTHON) tests/demo/demo.py --quorate target/release/quorate \
+		--locker $(C_RELEASE)/bin/locker --candidate target/release/quorate-candidate
 
 test: lint test-rust test-python test-node test-c test-foreign ## Everything CI runs
 	$(MAKE) demo
@@ -80,7 +83,7 @@ bench: release python $(VENV)/etcdctl ## Measure beside etcd, in one run
 	cargo run --release -q -p quorate-tests --bin quorate-bench -- \
 		--quorate target/release/quorate --etcd $(VENV)/etcd --python $(VENV_PYTHON)
 
-.PHONY: release debug python node c
+.PHONY: release debug python node c c-release
 release:
 	cargo build --release -p quorate-server
 
@@ -96,6 +99,15 @@ c:
 	$(CC) -std=c11 -Wall -Wextra -Werror -pedantic -g -I$(C_PREFIX)/include \
 		tests/conformance/performers/c/*.c -o target/debug/quorate-performer-c \
 		-L$(C_PREFIX)/lib -lquorate -lpthread -Wl,-rpath,$(C_PREFIX)/lib
+
+# The same in release, for the programs of the demo and the bench.
+C_RELEASE := $(CURDIR)/target/release/c
+CC_RELEASE = $(CC) -std=c11 -O2 -Wall -Wextra -Werror -pedantic -I$(C_RELEASE)/include \
+	-L$(C_RELEASE)/lib -Wl,-rpath,$(C_RELEASE)/lib
+c-release:
+	cargo build --release -p quorate-c
+	$(PYTHON) bindings/c/install.py --prefix $(C_RELEASE) >/dev/null
+	mkdir -p $(C_RELEASE)/bin
 
 python: $(VENV)/quorate-installed
 

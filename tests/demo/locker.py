@@ -1,7 +1,11 @@
-"""A program that wants one lock again and again, and tells when it had it."""
+"""A program that wants one lock again and again, and tells when it had it.
+
+It begins when it is given a line on its standard input.
+"""
 
 import argparse
 import json
+import sys
 import time
 
 import quorate
@@ -16,6 +20,10 @@ def main() -> None:
     arguments = parser.parse_args()
 
     with quorate.Client(arguments.server) as client:
+        client.connected()
+        print(json.dumps({"ready": True}), flush=True)
+        if not sys.stdin.readline():
+            sys.exit("nobody said when to begin")
         for _ in range(arguments.rounds):
             with client.lock(arguments.lock, ttl=5, timeout=30) as guard:
                 began = time.monotonic()
