@@ -15,6 +15,8 @@ pub enum GrpcCode {
     NotFound = 5,
     /// The state does not allow it.
     FailedPrecondition = 9,
+    /// More than the server is willing to hold in memory.
+    ResourceExhausted = 8,
     /// A revision or a duration is outside of what is allowed.
     OutOfRange = 11,
     /// Stored data is damaged.
@@ -56,6 +58,8 @@ macro_rules! errors {
 }
 
 errors! {
+    /// A read whose answer would be larger than [`crate::StoreOptions::most_answer_bytes`].
+    AnswerTooLarge = ResourceExhausted, ResourceExhausted, "answer is too large: read it in parts, with a limit";
     /// The key is empty.
     EmptyKey = InvalidArgument, InvalidArgument, "key is not provided";
     /// `ignore_value` or `ignore_lease` on a key that does not exist, or an empty operation.

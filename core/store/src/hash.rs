@@ -1,6 +1,7 @@
 //! A hash of the history, to compare replicas.
 
 use redb::ReadableTable;
+use std::cell::Cell;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::error::{EtcdError, Stop, StoreFault, disk};
@@ -43,6 +44,7 @@ pub(crate) fn hash_state(shared: &Shared, view: &View) -> Result<u64, Stop> {
         rows: &view.rows,
         revision: view.revision,
         compacted: view.compacted,
+        room: Cell::new(usize::MAX),
     };
     let mut hasher = Xxh3::new();
     hasher.update(&view.revision.to_le_bytes());

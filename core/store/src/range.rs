@@ -75,14 +75,16 @@ where
         let values = !request.keys_only || order.target == SortTarget::Value;
         let mut kvs = Vec::with_capacity(found.len());
         for Seen { revision, .. } in found {
-            kvs.push(read_row(self.rows, revision, |record| {
+            let kv = read_row(self.rows, revision, |record| {
                 let record = if values {
                     record
                 } else {
                     record.without_value()
                 };
                 record.to_key_value(revision)
-            })?);
+            })?;
+            self.take_room(&kv)?;
+            kvs.push(kv);
         }
         if order.by_revision().is_none() {
             order.sort(&mut kvs);

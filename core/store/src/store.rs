@@ -1,5 +1,6 @@
 //! The store's public face: opening, applying, reading.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -38,6 +39,9 @@ pub struct StoreOptions {
     pub cache_bytes: usize,
     /// Operations a transaction may have; nested ones share their parent's.
     pub max_txn_ops: usize,
+    /// Most bytes of keys and values one read may answer. Not so of the ranges in a transaction
+    /// that writes: whether that fails must not depend on the node.
+    pub most_answer_bytes: usize,
     /// Shortest lease granted, in seconds. Part of the state machine: the same on every node.
     pub minimum_lease_ttl: i64,
     /// What a new leader adds to every lease: at least an election timeout.
@@ -53,6 +57,7 @@ impl Default for StoreOptions {
         Self {
             cache_bytes: 64 << 20,
             max_txn_ops: 128,
+            most_answer_bytes: 256 << 20,
             minimum_lease_ttl: 2,
             lease_extension: Duration::from_secs(2),
             lease_checkpoint_interval: Duration::from_secs(300),
@@ -231,7 +236,7 @@ impl Store {
     /// Reads from the local state, which may be behind the leader's.
     ///
     /// # Errors
-    /// The request is invalid, or its revision is not kept or not there yet.
+    /// The request is invalid, its revision is not kept or not there yet, or its answer too large.
     pub fn range(&self, request: &RangeRequest) -> Result<RangeResponse, EtcdError> {
         validate::range(request)?;
         self.read(request.revision > 0, |reader| reader.range(request))
@@ -260,6 +265,7 @@ impl Store {
                 rows: &view.rows,
                 revision: view.revision,
                 compacted: view.compacted,
+                room: Cell::new(self.shared.options.most_answer_bytes),
             })
             .map_err(|stop| self.shared.refuse(stop));
             if !matches!(result, Err(EtcdError::Compacted)) {

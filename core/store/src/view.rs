@@ -1,5 +1,6 @@
 //! What readers see: the index and one committed snapshot of the rows, exchanged together.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,6 +18,8 @@ use crate::tables::{LEASES, ROWS};
 
 /// How many keys a reader looks at before it lets the writer in again.
 const KEYS_PER_LOCK: usize = 2048;
+/// What a version takes in an answer beside its key and value, about.
+const NUMBERS_BYTES: usize = 32;
 
 /// A committed state. One is kept for all readers, so that a read opens no transaction of its
 /// own; it pins the pages of one commit, until the next is published.
@@ -102,6 +105,8 @@ pub(crate) struct Reader<'a, T> {
     pub(crate) rows: &'a T,
     pub(crate) revision: i64,
     pub(crate) compacted: i64,
+    /// Bytes the answer may still take.
+    pub(crate) room: Cell<usize>,
 }
 
 impl<T> Reader<'_, T>
@@ -160,6 +165,14 @@ where
             return Err(EtcdError::Compacted);
         }
         Ok(state.index.live_at(key, at))
+    }
+
+    /// Takes what a version adds to the answer from its room.
+    pub(crate) fn take_room(&self, kv: &KeyValue) -> Result<(), EtcdError> {
+        let bytes = kv.key.len() + kv.value.len() + NUMBERS_BYTES;
+        let left = self.room.get().checked_sub(bytes);
+        self.room.set(left.ok_or(EtcdError::AnswerTooLarge)?);
+        Ok(())
     }
 
     pub(crate) fn key_value(&self, revision: Revision) -> Result<KeyValue, StoreFault> {

@@ -3,6 +3,7 @@
 //! The index and the lease table are changed as it goes; readers ignore what is newer than their
 //! view. If the transaction can't be committed the store is faulted, and the node ends.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -77,6 +78,7 @@ impl<'txn> Writing<'_, 'txn> {
             rows: &self.rows,
             revision: self.revision(),
             compacted: self.standing.compacted,
+            room: Cell::new(usize::MAX),
         }
     }
 

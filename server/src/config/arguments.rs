@@ -102,6 +102,11 @@ settings! {
           help_heading = "Limits", hide_env_values = true)]
     max_request_size: ByteSize,
 
+    /// Largest answer of a read; more is refused, to be read in parts with a limit [default: 256MiB]
+    #[arg(long, env = "QUORATE_MAX_ANSWER_SIZE", value_name = "SIZE",
+          help_heading = "Limits", hide_env_values = true)]
+    max_answer_size: ByteSize,
+
     /// Client connections at a time; one more is closed at once [default: 10000]
     #[arg(long, env = "QUORATE_MAX_CONNECTIONS", value_name = "N",
           help_heading = "Limits", hide_env_values = true)]

@@ -34,6 +34,7 @@ pub(crate) struct Config {
     pub(crate) registry_warm_up: Duration,
     pub(crate) drain_timeout: Duration,
     pub(crate) max_request_bytes: usize,
+    pub(crate) max_answer_bytes: usize,
     pub(crate) max_connections: usize,
     pub(crate) max_streams_per_connection: u32,
     pub(crate) client_threads: usize,
@@ -78,6 +79,7 @@ impl Config {
                 .drain_timeout
                 .map_or(Duration::from_secs(5), |period| period.0),
             max_request_bytes: settings.max_request_size.map_or(1536 << 10, |size| size.0),
+            max_answer_bytes: settings.max_answer_size.map_or(256 << 20, |size| size.0),
             max_connections: settings.max_connections.unwrap_or(10_000),
             max_streams_per_connection: settings.max_streams_per_connection.unwrap_or(10_000),
             client_threads: settings.client_threads.unwrap_or(cores),
@@ -105,6 +107,11 @@ impl Config {
         let (least, most) = (4 << 10, 64 << 20);
         if !(least..=most).contains(&self.max_request_bytes) {
             return Err("'max-request-size' must be from 4KiB to 64MiB".to_owned());
+        }
+        // A message of gRPC's has 2 GiB at most.
+        let (least, most) = (1 << 20, 2047 << 20);
+        if !(least..=most).contains(&self.max_answer_bytes) {
+            return Err("'max-answer-size' must be from 1MiB to 2047MiB".to_owned());
         }
         if self.client_threads > 1024 {
             return Err("'client-threads' must be at most 1024".to_owned());

@@ -66,6 +66,8 @@ fn values_that_cannot_work_are_refused() {
         ["--max-connections", "0"],
         ["--max-request-size", "1KiB"],
         ["--max-request-size", "1GiB"],
+        ["--max-answer-size", "1KiB"],
+        ["--max-answer-size", "2GiB"],
     ] {
         let failure = Config::resolve(arguments(&line)).unwrap_err();
         assert!(failure.to_string().contains(&line[0][2..]), "{failure}");
@@ -97,6 +99,7 @@ fn the_help_tells_the_defaults_as_they_are() {
         format!("{:?}", config.registry_warm_up),
         format!("{:?}", config.drain_timeout),
         format!("{}KiB", config.max_request_bytes >> 10),
+        format!("{}MiB", config.max_answer_bytes >> 20),
         config.max_connections.to_string(),
         config.log_level.to_string(),
         config.initial_cluster_token,

@@ -30,6 +30,8 @@ pub(crate) struct MemberOptions {
     pub(crate) peer_urls: Vec<String>,
     /// Largest request, encoded.
     pub(crate) max_request_bytes: usize,
+    /// Largest answer of a read.
+    pub(crate) max_answer_bytes: usize,
 }
 
 /// This member, as the doors see it; cheap to clone.

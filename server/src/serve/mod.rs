@@ -261,6 +261,7 @@ fn member_options(config: &Config, addresses: &Addresses, data_dir: &DataDir) ->
         client_urls,
         peer_urls,
         max_request_bytes: config.max_request_bytes,
+        max_answer_bytes: config.max_answer_bytes,
     }
 }
 

@@ -24,7 +24,11 @@ pub(super) fn open(
     let directory = data_dir.store();
     std::fs::create_dir_all(&directory)
         .map_err(|error| failure(data_dir.path(), ErrorCode::Io, &error))?;
-    let store = Store::open(&directory, StoreOptions::default())
+    let store_options = StoreOptions {
+        most_answer_bytes: options.max_answer_bytes,
+        ..StoreOptions::default()
+    };
+    let store = Store::open(&directory, store_options)
         .map_err(|fault| store_failure(data_dir.path(), &fault))?;
     let member = NodeMember {
         name: options.name.clone(),

@@ -221,6 +221,39 @@ fn finding_the_oldest_and_the_one_before_reads_one_row_however_many_are_in_line(
 }
 
 #[test]
+fn an_answer_that_is_too_large_is_refused_and_its_parts_are_not() {
+    let fixture = Fixture::new();
+    let value = "v".repeat(1000);
+    fixture.batch((0..100).map(|n| put(&format!("k{n:02}"), &value)).collect());
+    let fixture = fixture.reopened_with(|options| options.most_answer_bytes = 50_000);
+    let refused = Err(EtcdError::AnswerTooLarge);
+    let read = |request: RangeRequest| fixture.range(&request).map(|found| found.kvs.len());
+    assert_eq!(read(all()), refused);
+    let limit = RangeRequest { limit: 40, ..all() };
+    assert_eq!(read(limit), Ok(40));
+    let keys_only = RangeRequest {
+        keys_only: true,
+        ..all()
+    };
+    assert_eq!(read(keys_only), Ok(100));
+    let counted = RangeRequest {
+        count_only: true,
+        ..all()
+    };
+    assert_eq!(read(counted), Ok(0));
+    // All ranges of a transaction are one answer.
+    let twice = |end: &str| quorate_proto::etcdserverpb::TxnRequest {
+        success: vec![op_range("k", end), op_range("k", end)],
+        ..Default::default()
+    };
+    assert!(fixture.store.read_txn(&twice("k20")).is_ok());
+    let error = fixture.store.read_txn(&twice("k30")).unwrap_err();
+    assert_eq!(error, EtcdError::AnswerTooLarge);
+    // What is in the log has the same outcome on every node, whatever its options.
+    assert!(fixture.txn(twice("k30")).is_ok());
+}
+
+#[test]
 fn unknown_sort_options_are_refused() {
     let fixture = filled();
     for (sort_order, sort_target) in [(3, 0), (0, 5), (-1, 0)] {

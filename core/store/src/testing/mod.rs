@@ -162,20 +162,27 @@ impl Fixture {
         }
     }
 
-    /// Closes the store in order, and opens it again.
-    pub(crate) fn reopened(self) -> Self {
+    /// Closes the store in order, and opens it again with other options.
+    pub(crate) fn reopened_with(self, change: impl FnOnce(&mut StoreOptions)) -> Self {
         let Self {
             store,
             clock,
             directory,
         } = self;
         drop(store);
-        let store = Store::open(directory.path(), options(clock.clone())).unwrap();
+        let mut options = options(clock.clone());
+        change(&mut options);
+        let store = Store::open(directory.path(), options).unwrap();
         Self {
             store,
             clock,
             directory,
         }
+    }
+
+    /// Closes the store in order, and opens it again.
+    pub(crate) fn reopened(self) -> Self {
+        self.reopened_with(|_| {})
     }
 }
 
