@@ -69,7 +69,7 @@ test-foreign: debug $(VENV)/etcdctl ## Unmodified etcd clients, and a real etcd 
 		cargo test -p quorate-tests --test differential -- --nocapture
 
 # The languages that must be there; each language of tests/conformance/performers.
-LANGUAGES ?= c,node,rust,python,python-asyncio
+LANGUAGES ?= rust,python,python-asyncio,node,c
 test-conformance: debug c node python ## The same scenarios in every language, and a table of them
 	$(VENV_PYTHON) -m pytest -q tests/conformance
 	cargo build -q -p quorate-tests

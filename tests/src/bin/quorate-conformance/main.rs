@@ -72,6 +72,7 @@ fn main() -> Result<ExitCode> {
 
 /// What all scenarios of a run share.
 struct Run {
+    /// All that are built: also those that only take part in scenarios of another.
     languages: BTreeMap<String, Language>,
     server: Arc<Server>,
     places: Semaphore,
@@ -94,7 +95,8 @@ async fn run(arguments: Arguments) -> Result<bool> {
         }
         return Ok(false);
     }
-    let languages = languages(&arguments, &root)?;
+    let all = places(&arguments, &root)?.languages()?;
+    let languages = asked(&all, &arguments.languages)?;
     let names = languages.iter().map(|language| language.name.clone());
     let stories = scenarios.iter().map(|scenario| scenario.name.clone());
     let mut report = Report::new(names.collect(), stories.collect());
@@ -105,10 +107,10 @@ async fn run(arguments: Arguments) -> Result<bool> {
 
     let began = Instant::now();
     let run = Arc::new(Run {
-        languages: languages
-            .iter()
-            .filter(|language| !report.absent.contains_key(&language.name))
-            .map(|language| (language.name.clone(), language.clone()))
+        languages: all
+            .into_iter()
+            .filter(|language| language.not_built.is_none())
+            .map(|language| (language.name.clone(), language))
             .collect(),
         server: Arc::new(tokio::task::block_in_place(Server::start)?),
         places: Semaphore::new(arguments.jobs as usize),
@@ -118,7 +120,10 @@ async fn run(arguments: Arguments) -> Result<bool> {
     // Those that wait for nobody first: the others would hold them up in the end.
     let (alone, together): (Vec<_>, Vec<_>) = scenarios.into_iter().partition(|one| one.alone);
     for scenario in together.into_iter().chain(alone).map(Arc::new) {
-        for language in run.languages.values() {
+        for language in &languages {
+            if report.absent.contains_key(&language.name) {
+                continue;
+            }
             let name = language.name.clone();
             let lacking = why_not(&scenario, language, &lacks[&name], &run.languages);
             if let Some(why) = lacking {
@@ -161,21 +166,19 @@ async fn run(arguments: Arguments) -> Result<bool> {
     Ok(failed)
 }
 
-/// Those asked for, which must be there, or all.
-fn languages(arguments: &Arguments, root: &Path) -> Result<Vec<Language>> {
+fn places(arguments: &Arguments, root: &Path) -> Result<Places> {
     let target = std::env::current_exe()?;
     let target = target.parent().context("a folder of this program")?;
     let python = arguments.python.clone();
-    let places = Places {
+    Ok(Places {
         root: root.to_owned(),
         target: target.to_owned(),
         python: python.unwrap_or_else(|| root.join(".venv/bin/python")),
-    };
-    let all = places.languages()?;
-    if arguments.languages.is_empty() {
-        return Ok(all);
-    }
-    let asked = &arguments.languages;
+    })
+}
+
+/// Those asked for, which must be there, or all.
+fn asked(all: &[Language], asked: &[String]) -> Result<Vec<Language>> {
     for name in asked {
         let known = all.iter().find(|language| language.name == *name);
         let language = known.with_context(|| format!("no language {name:?} has a performer"))?;
@@ -186,10 +189,8 @@ fn languages(arguments: &Arguments, root: &Path) -> Result<Vec<Language>> {
             );
         }
     }
-    Ok(all
-        .into_iter()
-        .filter(|language| asked.contains(&language.name))
-        .collect())
+    let wanted = |language: &&Language| asked.is_empty() || asked.contains(&language.name);
+    Ok(all.iter().filter(wanted).cloned().collect())
 }
 
 /// Starts each performer once, to hear what it lacks.
