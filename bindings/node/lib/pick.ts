@@ -83,21 +83,19 @@ export class Pick implements Disposable {
   }
 }
 
+/** No connection was made, so nothing was sent. */
 const CONNECT = new Set([
   'ECONNREFUSED',
-  'ECONNRESET',
   'EHOSTUNREACH',
   'ENETUNREACH',
   'ENOTFOUND',
   'EAI_AGAIN',
-  'EPIPE',
   'UND_ERR_CONNECT_TIMEOUT',
-  'UND_ERR_SOCKET',
 ]);
 const TIMEOUT = new Set(['ETIMEDOUT', 'UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT']);
 
 /** What an error of a call says of the instance. `fetch` hides the reason in `cause`. */
-function outcomeOf(error: unknown): Outcome {
+export function outcomeOf(error: unknown): Outcome {
   const chain: Error[] = [];
   for (let at = error; at instanceof Error && chain.length < 4; at = at.cause) chain.push(at);
   const has = (codes: Set<string>): boolean =>

@@ -263,6 +263,20 @@ export interface Freshness {
   complete: boolean
 }
 
+/**
+ * What an HTTP status and `Retry-After` say of an instance: the same for the adapters of all
+ * languages.
+ */
+export declare function httpOutcome(status: number, retryAfter?: string | undefined | null): HttpOutcome
+
+/** What an HTTP status says of the instance that gave it. */
+export interface HttpOutcome {
+  /** To be reported. */
+  outcome: Outcome
+  /** Milliseconds it asks to be left alone. */
+  retryAfterMs?: number
+}
+
 /** One address that serves a service. */
 export interface Instance {
   /** Unique within its service. */

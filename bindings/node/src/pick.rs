@@ -59,6 +59,35 @@ pub fn pick_names() -> PickNames {
     }
 }
 
+/// What an HTTP status says of the instance that gave it.
+#[napi(object, object_from_js = false)]
+pub struct HttpOutcome {
+    /// To be reported.
+    #[napi(ts_type = "Outcome")]
+    pub outcome: &'static str,
+    /// Milliseconds it asks to be left alone.
+    pub retry_after_ms: Option<f64>,
+}
+
+/// What an HTTP status and `Retry-After` say of an instance: the same for the adapters of all
+/// languages.
+#[napi]
+pub fn http_outcome(status: u32, retry_after: Option<String>) -> HttpOutcome {
+    let status = u16::try_from(status).unwrap_or(u16::MAX);
+    let (outcome, retry_after) = match Outcome::of_http(status, retry_after.as_deref()) {
+        Outcome::Ok => ("ok", None),
+        Outcome::Fail => ("fail", None),
+        Outcome::Timeout => ("timeout", None),
+        Outcome::ConnectFail => ("connect_fail", None),
+        Outcome::Overloaded { retry_after } => ("overloaded", retry_after),
+        Outcome::Cancelled => ("cancelled", None),
+    };
+    HttpOutcome {
+        outcome,
+        retry_after_ms: retry_after.map(|time| time.as_secs_f64() * 1000.0),
+    }
+}
+
 /// The picks under way of one client, and the instances JavaScript knows.
 #[derive(Default)]
 pub(crate) struct Picks {

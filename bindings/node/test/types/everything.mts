@@ -1,4 +1,14 @@
 // Uses everything there is; it need only compile.
+import { createServer } from 'node:http';
+import * as grpc from '@grpc/grpc-js';
+import fastify from 'fastify';
+import { serve } from 'quorate/express';
+import type { Registering } from 'quorate/express';
+import { quorate } from 'quorate/fastify';
+import { createFetch } from 'quorate/fetch';
+import { registerResolver } from 'quorate/grpc';
+import { interceptor } from 'quorate/undici';
+import { Agent } from 'undici';
 import {
   Client,
   Compare,
@@ -162,4 +172,13 @@ export async function all(): Promise<void> {
     if (error instanceof LockLostError) throw error;
     if (error instanceof QuorateError) console.log(error.code, error.number, error.retryable, error.nextStep);
   }
+}
+
+export async function adapters(client: Client): Promise<void> {
+  const fetching: typeof globalThis.fetch = createFetch(client, { retries: 1, isService: (host: string) => host === 'shop' });
+  const agent = new Agent().compose(interceptor(client, { retries: 0 }));
+  registerResolver(client, grpc);
+  const registering: Registering = await serve(createServer(), client, 'shop', { address: 'here', signals: [] });
+  await fastify().register(quorate, { client, service: 'shop', ttlMs: 1000 });
+  console.log(fetching, agent, registering);
 }
