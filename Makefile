@@ -79,9 +79,15 @@ test-parity: python node ## Every language offers the same, under the names of t
 	$(VENV_PYTHON) -m pytest -q tests/parity
 	$(VENV_PYTHON) tests/parity/parity.py --check
 
-bench: release python $(VENV)/etcdctl ## Measure beside etcd, in one run
+# BENCH: more for the bench, such as --only picks,locks,memory.
+BENCH ?=
+bench: release python node c-release $(VENV)/etcdctl ## Measure beside etcd, and the languages side by side
+	mkdir -p $(C_RELEASE)/bench
+	for figure in pick lock memory; do \
+		$(CC_RELEASE) -o $(C_RELEASE)/bench/$$figure tests/bench/$$figure.c -lquorate; done
 	cargo run --release -q -p quorate-tests --bin quorate-bench -- \
-		--quorate target/release/quorate --etcd $(VENV)/etcd --python $(VENV_PYTHON)
+		--quorate target/release/quorate --etcd $(VENV)/etcd --python $(VENV_PYTHON) \
+		--node $$(command -v node) --c $(C_RELEASE)/bench $(BENCH)
 
 .PHONY: release debug python node c c-release
 release:

@@ -1,4 +1,4 @@
-"""Prints the bytes of one more client, and of one more followed service of 100 instances: by the
+"""Prints the bytes of one more client, and of one more followed service of 1,000 instances: by the
 growth of what is resident. The services are registered before."""
 
 import os
@@ -8,8 +8,8 @@ import time
 import quorate
 
 CLIENTS = 100
-SERVICES = 100
-INSTANCES = 100
+SERVICES = 10
+INSTANCES = 1_000
 
 
 def resident() -> int:

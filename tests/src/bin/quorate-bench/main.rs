@@ -38,6 +38,12 @@ struct Arguments {
     /// A Python interpreter that has the quorate package; without it, no row for Python.
     #[arg(long)]
     python: Option<PathBuf>,
+    /// Node.js; without it, no row for Node.js. The package in bindings/node must be built.
+    #[arg(long)]
+    node: Option<PathBuf>,
+    /// Where the programs of tests/bench/*.c are, built; without it, no row for C.
+    #[arg(long)]
+    c: Option<PathBuf>,
     /// Seconds of each turn.
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
@@ -83,7 +89,11 @@ async fn main() -> Result<()> {
     let (quorate, etcd) = (&arguments.quorate, &arguments.etcd);
     let quorate = Server::start_binary(quorate.as_deref().context("--quorate")?, &[])?;
     let etcd = Etcd::start(etcd.as_deref().context("--etcd")?).await?;
-    let programs = Programs::of(arguments.python.as_deref());
+    let programs = Programs::of(
+        arguments.python.as_deref(),
+        arguments.node.as_deref(),
+        arguments.c.as_deref(),
+    );
     let wanted = |part| arguments.only.is_empty() || arguments.only.contains(&part);
     if wanted(Part::Servers) {
         servers(&arguments, &quorate, &etcd).await?;

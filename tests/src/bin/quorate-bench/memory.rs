@@ -18,9 +18,9 @@ use crate::programs;
 /// Clients beside the first.
 const CLIENTS: usize = 100;
 /// Services followed.
-const SERVICES: usize = 100;
+const SERVICES: usize = 10;
 /// Instances of each: a session may have 10,000.
-pub(crate) const INSTANCES: usize = 100;
+pub(crate) const INSTANCES: usize = 1_000;
 
 fn service(number: usize) -> String {
     format!("memory-{number}")

@@ -11,30 +11,65 @@ use anyhow::{Context, Result, ensure};
 pub(crate) struct Programs {
     /// For the rows.
     pub(crate) language: &'static str,
-    interpreter: PathBuf,
-    extension: &'static str,
+    start: Start,
+}
+
+enum Start {
+    /// `tests/bench/FIGURE.EXTENSION`, with an interpreter.
+    Script {
+        interpreter: PathBuf,
+        extension: &'static str,
+    },
+    /// `FIGURE` in a directory, built from `tests/bench/FIGURE.c`.
+    Built { directory: PathBuf },
 }
 
 impl Programs {
-    /// The languages there is something to run for.
-    pub(crate) fn of(python: Option<&Path>) -> Vec<Self> {
-        let python = python.map(|interpreter| Self {
-            language: "Python",
-            interpreter: interpreter.to_owned(),
-            extension: "py",
+    /// The languages there is something to run for: interpreters, and where the C programs are.
+    pub(crate) fn of(python: Option<&Path>, node: Option<&Path>, c: Option<&Path>) -> Vec<Self> {
+        let script = |language, interpreter: Option<&Path>, extension| {
+            interpreter.map(|interpreter| Self {
+                language,
+                start: Start::Script {
+                    interpreter: interpreter.to_owned(),
+                    extension,
+                },
+            })
+        };
+        let c = c.map(|directory| Self {
+            language: "C",
+            start: Start::Built {
+                directory: directory.to_owned(),
+            },
         });
-        python.into_iter().collect()
+        [
+            script("Python", python, "py"),
+            script("Node.js", node, "mjs"),
+            c,
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
     }
 
-    /// Runs `tests/bench/FIGURE` and reads `N` numbers.
+    /// Runs the program for a figure and reads `N` numbers.
     pub(crate) fn numbers<const N: usize>(
         &self,
         figure: &str,
         arguments: &[&str],
     ) -> Result<[f64; N]> {
-        let file = format!("bench/{figure}.{}", self.extension);
-        let mut command = Command::new(&self.interpreter);
-        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(file));
+        let mut command = match &self.start {
+            Start::Script {
+                interpreter,
+                extension,
+            } => {
+                let file = format!("bench/{figure}.{extension}");
+                let mut command = Command::new(interpreter);
+                command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(file));
+                command
+            }
+            Start::Built { directory } => Command::new(directory.join(figure)),
+        };
         numbers(command.args(arguments))
     }
 }
