@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -306,19 +307,22 @@ async fn a_new_address_is_announced_also_when_the_last_one_may_not_be_committed(
         let mut config = config();
         config.member.client_urls = vec![format!("http://127.0.0.1:{}", 1_000 + start)];
         let (disk, directory, store_path) = member.after_power_loss(start);
+        let started = Arc::new(AtomicBool::new(false));
         let slow = {
-            let disk = disk.clone();
-            // The vote, the first entry, and the change of address: one sync each.
+            let (disk, started) = (disk.clone(), Arc::clone(&started));
+            // Syncs take their time, until it has started: they get through between two holds.
             std::thread::spawn(move || {
-                for _ in 0..3 {
+                while !started.load(Ordering::SeqCst) {
                     let held = disk.hold_syncs();
-                    assert!(held.wait_for_one());
                     std::thread::sleep(Duration::from_millis(20));
+                    drop(held);
+                    std::thread::sleep(Duration::from_millis(5));
                 }
             })
         };
         let next = TestMember::start(disk, directory, store_path, config).await;
-        member = next.unwrap_or_else(|error| panic!("start {start}: {error}"));
+        started.store(true, Ordering::SeqCst);
         slow.join().unwrap();
+        member = next.unwrap_or_else(|error| panic!("start {start}: {error}"));
     }
 }
