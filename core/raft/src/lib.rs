@@ -29,7 +29,7 @@
 //! | `leadership`, `routing` | whether this member leads, and may read locally; who leads else |
 //! | `log`, `machine`, `network` | openraft's three sides: the log, the state, the others |
 //! | `peers`, `messages`, `announce` | the way to the others, what is said, and how a member makes itself known |
-//! | `trim` | what may go from the log |
+//! | `trim`, `snapshot` | what may go from the log, and what a member gets that would still need it |
 //! | `encoding` | the disk format of entries, votes and memberships |
 //! | `types`, `runtime` | openraft's types and runtime, as they are here |
 //! | `fault`, `error`, `config`, `status` | what can go wrong, what can be set, what can be asked |
@@ -53,6 +53,7 @@ mod peers;
 mod propose;
 mod routing;
 mod runtime;
+mod snapshot;
 mod status;
 #[cfg(test)]
 mod testing;
@@ -66,7 +67,9 @@ pub use encoding::Identity;
 pub use error::{ProposeError, RaftFault};
 pub use fault::Fault;
 pub use node::Node;
-pub use peers::{NoPeers, PeerAnswer, PeerCall, PeerError, PeerRequest, Peers};
+pub use peers::{
+    NoPeers, PeerAnswer, PeerCall, PeerError, PeerRequest, Peers, SnapshotParts, WireVote,
+};
 pub use quorate_store::Reply;
 pub use status::{MemberStatus, NodeStatus};
 pub use types::Member;

@@ -15,6 +15,7 @@ use futures::{Stream, StreamExt as _};
 use openraft::OptionalSend;
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::type_config::alias::{SnapshotMetaOf, SnapshotOf};
+use quorate_store::Received;
 use tokio::sync::{oneshot, watch};
 
 pub(crate) use self::applier::{Applier, ApplierThread};
@@ -24,10 +25,14 @@ use self::queue::{Item, Request};
 use crate::encoding::AppliedState;
 use crate::types::{LogId, StoredMembership, TypeConfig};
 
-/// A checkpoint of the store stands for a snapshot. It has no data to send yet: members don't talk to each
-/// other in this release.
-#[derive(Clone, Debug)]
-pub(crate) struct Checkpoint;
+/// A snapshot's data.
+#[derive(Debug)]
+pub(crate) enum Checkpoint {
+    /// This member's own: the checkpoint of its store stands for it. What is sent is read from the store then.
+    Own,
+    /// Another member's, to be taken over.
+    Received(Box<Received>),
+}
 
 type SnapshotMeta = SnapshotMetaOf<TypeConfig>;
 type Snapshot = SnapshotOf<TypeConfig, Checkpoint>;
@@ -78,7 +83,7 @@ fn snapshot(state: &AppliedState) -> Snapshot {
             last_log_id: state.last_applied,
             last_membership: state.membership.clone(),
         },
-        snapshot: Checkpoint,
+        snapshot: Checkpoint::Own,
     }
 }
 
@@ -117,12 +122,21 @@ impl RaftStateMachine<TypeConfig> for Machine {
     async fn install_snapshot(
         &mut self,
         meta: &SnapshotMeta,
-        _snapshot: Checkpoint,
+        snapshot: Checkpoint,
     ) -> Result<(), io::Error> {
-        Err(io::Error::new(
-            io::ErrorKind::Unsupported,
-            format!("this release can't take over a snapshot ({meta}) from another member"),
-        ))
+        let Checkpoint::Received(received) = snapshot else {
+            return Err(io::Error::other(format!(
+                "snapshot {meta} is this member's own"
+            )));
+        };
+        let state = AppliedState {
+            last_applied: meta.last_log_id,
+            membership: meta.last_membership.clone(),
+        };
+        ask(&self.queue, |answer| {
+            Request::Install(received, state, answer)
+        })
+        .await
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {

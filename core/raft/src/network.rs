@@ -18,9 +18,13 @@ use openraft::raft::{
     VoteResponse,
 };
 
+use quorate_store::Store;
+
+use crate::encoding::{vote_from_wire, vote_to_wire};
 use crate::machine::Checkpoint;
 use crate::messages;
 use crate::peers::{PeerAnswer, PeerRequest, Peers};
+use crate::snapshot;
 use crate::types::{Member, TypeConfig, Vote};
 
 /// Appends on their way to one member at a time. With a batch in each entry, a few fill any line.
@@ -33,6 +37,7 @@ type AppendResult = Result<StreamAppendResult<TypeConfig>, RpcError>;
 /// Makes connections to members.
 pub(crate) struct Network {
     peers: Arc<dyn Peers>,
+    store: Store,
     /// How long an append may take to be on the disk there.
     append_within: Duration,
 }
@@ -41,15 +46,18 @@ pub(crate) struct Network {
 #[derive(Clone)]
 pub(crate) struct Peer {
     peers: Arc<dyn Peers>,
+    /// What a snapshot is made of.
+    store: Store,
     id: u64,
     member: Member,
     append_within: Duration,
 }
 
 impl Network {
-    pub(crate) fn new(peers: Arc<dyn Peers>, append_within: Duration) -> Self {
+    pub(crate) fn new(peers: Arc<dyn Peers>, store: Store, append_within: Duration) -> Self {
         Self {
             peers,
+            store,
             append_within,
         }
     }
@@ -61,6 +69,7 @@ impl RaftNetworkFactory<TypeConfig> for Network {
     async fn new_client(&mut self, target: u64, member: &Member) -> Peer {
         Peer {
             peers: Arc::clone(&self.peers),
+            store: self.store.clone(),
             id: target,
             member: member.clone(),
             append_within: self.append_within,
@@ -194,20 +203,33 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         self.ask_for_vote(request, option.soft_ttl()).await
     }
 
+    /// Sends the state as it is when this begins, which is no older than the snapshot openraft knows of.
     async fn full_snapshot(
         &mut self,
-        _vote: Vote,
+        vote: Vote,
         _snapshot: Snapshot,
-        _cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
-        tracing::error!(
-            member = format_args!("{:x}", self.id),
-            name = self.member.name,
-            "it is further behind than the log goes back, and this release sends no snapshots"
+        let name = self.member.name.clone();
+        tracing::info!(
+            to = format_args!("{:x}", self.id),
+            name,
+            "sends a snapshot: the member is further behind than the log goes back"
         );
-        Err(StreamingError::Unreachable(Unreachable::from_string(
-            "this release sends no snapshots",
-        )))
+        let vote = vote_to_wire(&vote);
+        let parts = snapshot::parts(self.store.clone());
+        let sent = self.peers.send_snapshot(self.id, &self.member, vote, parts);
+        tokio::select! {
+            closed = cancel => Err(StreamingError::Closed(closed)),
+            sent = sent => match sent {
+                Ok(vote) => Ok(SnapshotResponse::new(vote_from_wire(&vote))),
+                Err(error) => {
+                    tracing::warn!(to = format_args!("{:x}", self.id), name, %error, "the snapshot did not arrive");
+                    let why = format!("snapshot to member {name} ({:x}): {error}", self.id);
+                    Err(StreamingError::Unreachable(Unreachable::from_string(why)))
+                }
+            }
+        }
     }
 }

@@ -2,7 +2,9 @@
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use quorate_proto::v1::{peer_answer, peer_request};
+use futures::stream::BoxStream;
+use quorate_proto::v1::{SnapshotPart, peer_answer, peer_request};
+use quorate_store::StoreFault;
 
 use crate::types::Member;
 
@@ -13,6 +15,11 @@ pub type PeerAnswer = peer_answer::Body;
 /// An answer on its way. Dropping it gives up waiting; the request may arrive all the same.
 pub type PeerCall = BoxFuture<'static, Result<PeerAnswer, PeerError>>;
 
+/// A vote, as it is sent.
+pub type WireVote = quorate_proto::log::Vote;
+/// The pieces of a snapshot, read as they are asked for.
+pub type SnapshotParts = BoxStream<'static, Result<SnapshotPart, StoreFault>>;
+
 /// Sends requests to members.
 pub trait Peers: Send + Sync + 'static {
     /// Sends a request to a member, and returns its answer.
@@ -21,6 +28,16 @@ pub trait Peers: Send + Sync + 'static {
     /// moment this returns: whether or not the answer is waited for. There is no limit in time: waiting is ended by
     /// the connection's end, or by whoever waits.
     fn call(&self, id: u64, member: &Member, request: PeerRequest) -> PeerCall;
+
+    /// Sends a member the whole state, and returns the vote it has when that is taken over. Dropping the future
+    /// ends it.
+    fn send_snapshot(
+        &self,
+        id: u64,
+        member: &Member,
+        vote: WireVote,
+        parts: SnapshotParts,
+    ) -> BoxFuture<'static, Result<WireVote, PeerError>>;
 }
 
 /// Why a request has no answer.
@@ -55,6 +72,18 @@ pub struct NoPeers;
 
 impl Peers for NoPeers {
     fn call(&self, id: u64, _member: &Member, _request: PeerRequest) -> PeerCall {
+        let error =
+            PeerError::not_sent(format!("member {id:x} is out of reach: this one is alone"));
+        std::future::ready(Err(error)).boxed()
+    }
+
+    fn send_snapshot(
+        &self,
+        id: u64,
+        _member: &Member,
+        _vote: WireVote,
+        _parts: SnapshotParts,
+    ) -> BoxFuture<'static, Result<WireVote, PeerError>> {
         let error =
             PeerError::not_sent(format!("member {id:x} is out of reach: this one is alone"));
         std::future::ready(Err(error)).boxed()

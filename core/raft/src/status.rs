@@ -17,6 +17,8 @@ pub struct NodeStatus {
     pub leader: Option<u64>,
     /// Whether it leads.
     pub is_leader: bool,
+    /// Index of the oldest entry its log may still have: all before it are let go of.
+    pub first_log: u64,
     /// Index of the last entry of its log; 0 if there is none.
     pub last_log: u64,
     /// Index up to which it knows entries are committed; 0 if none is.
@@ -59,6 +61,7 @@ pub(crate) fn read(
         term: metrics.current_term,
         leader: metrics.current_leader,
         is_leader: metrics.current_leader == Some(member_id),
+        first_log: metrics.purged.as_ref().map_or(0, |id| id.index + 1),
         last_log: metrics.last_log_index.unwrap_or(0),
         committed: metrics.local_committed.as_ref().map_or(0, |id| id.index),
         applied: applied.unwrap_or(0),

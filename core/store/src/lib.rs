@@ -9,6 +9,9 @@
 //! to readers and hands the changes to the watch hub (`watch`). [`Store::checkpoint`] syncs; after
 //! a crash the log is applied again from there.
 //!
+//! The whole state can be sent to another node, and be taken over there in place of its own
+//! (`snapshot`).
+//!
 //! A read: it takes the newest `view`, the `index` in memory says which revisions it wants as of
 //! the view's, and it reads their rows (`record`). It locks nothing meanwhile.
 
@@ -26,6 +29,7 @@ mod leases;
 mod range;
 mod record;
 mod revision;
+mod snapshot;
 mod store;
 mod tables;
 #[cfg(test)]
@@ -46,6 +50,7 @@ pub use error::{EtcdError, GrpcCode, StoreFault};
 pub use hash::HashKv;
 pub use lease_table::MAXIMUM_LEASE_TTL;
 pub use leases::{LeaseInfo, Leases};
+pub use snapshot::{Export, Incoming, Progress, Received};
 pub use store::{Store, StoreOptions};
 pub use txn::is_read_only;
 pub use watch::{StreamOverrun, WatchLimits, WatchStream};

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use crate::lease_table::LeaseTable;
 use crate::leases::Leases;
 use crate::record::Record;
 use crate::revision::{Revision, RowKey};
+use crate::snapshot;
 use crate::tables::{self, LEASES, ROWS};
 use crate::validate;
 use crate::view::{Reader, State, View};
@@ -28,7 +30,7 @@ use crate::watch::Hub;
 use crate::writer::Writer;
 
 /// The database's file in the store's directory.
-const FILE: &str = "store.redb";
+pub(crate) const FILE: &str = "store.redb";
 /// How often a read of the newest state starts over when a compaction overtakes it.
 const READ_ATTEMPTS: usize = 8;
 
@@ -86,13 +88,14 @@ pub(crate) struct Shared {
     pub(crate) state: RwLock<State>,
     pub(crate) leases: RwLock<LeaseTable>,
     pub(crate) lease_clock: Mutex<LeaseClock>,
+    /// The last log entry of the snapshot the state began with; 0 if it was never another member's.
+    pub(crate) received: AtomicU64,
+    /// With the database, so after the views above, which read from it.
     pub(crate) writer: Mutex<Writer>,
     pub(crate) fault: OnceLock<StoreFault>,
     pub(crate) hub: Hub,
     /// Compaction has deleted the rows up to this revision.
     pub(crate) compacted_rows: watch::Sender<i64>,
-    /// After the views above, which read from it.
-    pub(crate) db: Database,
 }
 
 impl Shared {
@@ -118,7 +121,7 @@ impl Shared {
         self.state.read().view.clone()
     }
 
-    fn written<T>(
+    pub(crate) fn written<T>(
         &self,
         write: impl FnOnce(&mut Writer) -> Result<T, StoreFault>,
     ) -> Result<T, StoreFault> {
@@ -138,7 +141,9 @@ impl Store {
     /// The file can't be used: damaged, foreign, newer, in use, or the disk fails.
     pub fn open(directory: &Path, options: StoreOptions) -> Result<Self, StoreFault> {
         let path = directory.join(FILE);
+        snapshot::remove_unfinished(directory)?;
         let (db, standing) = tables::open(&path, options.cache_bytes)?;
+        let received = tables::received(&db)?;
         let index = load_index(&db, standing.revision)?;
         let leases = load_leases(&db, &index)?;
         let view = View::open(
@@ -155,10 +160,10 @@ impl Store {
                 lease_clock: Mutex::new(LeaseClock::new(options.lease_checkpoint_interval)),
                 compacted_rows: watch::Sender::new(standing.compacted_rows),
                 hub: Hub::new(standing.revision),
-                writer: Mutex::new(Writer::new(standing)),
+                received: AtomicU64::new(received),
+                writer: Mutex::new(Writer::new(db, standing)),
                 fault: OnceLock::new(),
                 options,
-                db,
             }),
         })
     }
@@ -180,8 +185,7 @@ impl Store {
     /// # Errors
     /// As [`Self::apply`].
     pub fn checkpoint(&self) -> Result<AppliedMark, StoreFault> {
-        self.shared
-            .written(|writer| writer.checkpoint(&self.shared))
+        self.shared.written(Writer::checkpoint)
     }
 
     /// Deletes about a thousand rows that the last compaction made superfluous. Returns whether
@@ -211,6 +215,13 @@ impl Store {
     #[must_use]
     pub fn durable_applied(&self) -> AppliedMark {
         self.shared.writer.lock().durable.clone()
+    }
+
+    /// The last log entry of the snapshot this state began with; 0 if it was never another member's. The log may
+    /// end before it: what a snapshot has need not be in it.
+    #[must_use]
+    pub fn received_up_to(&self) -> u64 {
+        self.shared.received.load(Ordering::Acquire)
     }
 
     /// The newest wall clock a proposer put into the log, Unix ms; never goes back.
@@ -342,7 +353,7 @@ impl Store {
 pub(crate) type Rows = redb::ReadOnlyTable<&'static RowKey, &'static [u8]>;
 
 /// Rebuilds the index from the rows.
-fn load_index(db: &Database, newest: i64) -> Result<Index, StoreFault> {
+pub(crate) fn load_index(db: &Database, newest: i64) -> Result<Index, StoreFault> {
     let action = "reading the rows";
     let rows = db
         .begin_read()
@@ -376,7 +387,7 @@ fn load_index(db: &Database, newest: i64) -> Result<Index, StoreFault> {
 }
 
 /// Reads the leases, and attaches their keys again.
-fn load_leases(db: &Database, index: &Index) -> Result<LeaseTable, StoreFault> {
+pub(crate) fn load_leases(db: &Database, index: &Index) -> Result<LeaseTable, StoreFault> {
     let action = "reading the leases";
     let rows = db
         .begin_read()

@@ -28,6 +28,9 @@ const SCHEMA_VERSION: u32 = 1;
 /// [`META`]: a [`Standing`].
 const STANDING: &str = "standing";
 
+/// [`META`]: the last log entry of the snapshot this state began with, if it came from another member.
+const RECEIVED: &str = "received";
+
 /// Where the state stands; written with every batch, in the same transaction as its rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Standing {
@@ -66,7 +69,7 @@ impl Standing {
         row
     }
 
-    fn decode(mut row: &[u8]) -> Result<Self, StoreFault> {
+    pub(crate) fn decode(mut row: &[u8]) -> Result<Self, StoreFault> {
         if row.len() < 40 {
             return Err(StoreFault::damaged("the row of its standing is too short"));
         }
@@ -91,6 +94,40 @@ impl Standing {
             .map_err(disk("writing the applied mark"))?;
         Ok(())
     }
+}
+
+/// Reads where a state stands that a read transaction sees.
+pub(crate) fn standing(read: &redb::ReadTransaction) -> Result<Standing, StoreFault> {
+    let meta = read.open_table(META).map_err(disk("opening the tables"))?;
+    let row = meta
+        .get(STANDING)
+        .map_err(disk("reading where it stands"))?;
+    let row = row.ok_or_else(|| StoreFault::damaged("the row of its standing is missing"))?;
+    Standing::decode(row.value())
+}
+
+/// The last log entry of the snapshot this state began with; 0 if it was never another member's.
+pub(crate) fn received(db: &Database) -> Result<u64, StoreFault> {
+    let action = "reading where it comes from";
+    let read = db.begin_read().map_err(disk(action))?;
+    let meta = read.open_table(META).map_err(disk(action))?;
+    let row = meta.get(RECEIVED).map_err(disk(action))?;
+    row.map_or(Ok(0), |row| {
+        let index = row.value().try_into().map(u64::from_le_bytes);
+        index.map_err(|_| StoreFault::damaged("the row of its origin has a wrong size"))
+    })
+}
+
+/// Writes where a received state stands, and that it was received; part of the caller's transaction.
+pub(crate) fn write_received(
+    txn: &redb::WriteTransaction,
+    standing: &Standing,
+) -> Result<(), StoreFault> {
+    let mut meta = txn.open_table(META).map_err(disk("opening the tables"))?;
+    standing.write(&mut meta)?;
+    meta.insert(RECEIVED, &standing.mark.index.to_le_bytes()[..])
+        .map_err(disk("writing where it comes from"))?;
+    Ok(())
 }
 
 /// Opens or creates the database, and reads where it stands.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use redb::{Durability, WriteTransaction};
+use redb::{Database, Durability, WriteTransaction};
 
 use crate::apply::{AppliedMark, ApplyBatch, Outcome};
 use crate::error::{StoreFault, disk};
@@ -20,6 +20,7 @@ const KEYS_PER_STEP: usize = 16 * 1024;
 
 /// What only the writer knows.
 pub(crate) struct Writer {
+    pub(crate) db: Database,
     pub(crate) standing: Standing,
     pub(crate) durable: AppliedMark,
     /// Where compaction goes on; `None` is at the start.
@@ -34,8 +35,9 @@ struct Written {
 }
 
 impl Writer {
-    pub(crate) fn new(standing: Standing) -> Self {
+    pub(crate) fn new(db: Database, standing: Standing) -> Self {
         Self {
+            db,
             durable: standing.mark.clone(),
             standing,
             compaction_cursor: None,
@@ -54,7 +56,7 @@ impl Writer {
                 batch.mark.index, self.standing.mark.index
             )));
         }
-        let txn = begin(shared, Durability::None)?;
+        let txn = begin(&self.db, Durability::None)?;
         let written = self.write(shared, &txn, batch)?;
         txn.commit().map_err(disk("committing a batch"))?;
         self.publish(shared)?;
@@ -116,7 +118,7 @@ impl Writer {
     /// Lets readers see what was committed.
     fn publish(&self, shared: &Shared) -> Result<(), StoreFault> {
         let view = View::open(
-            &shared.db,
+            &self.db,
             self.standing.revision,
             self.standing.compacted,
             self.standing.mark.clone(),
@@ -128,9 +130,9 @@ impl Writer {
     }
 
     /// Makes everything applied so far survive a crash.
-    pub(crate) fn checkpoint(&mut self, shared: &Shared) -> Result<AppliedMark, StoreFault> {
+    pub(crate) fn checkpoint(&mut self) -> Result<AppliedMark, StoreFault> {
         // What earlier transactions wrote without sync becomes durable with this one.
-        let mut txn = begin(shared, Durability::Immediate)?;
+        let mut txn = begin(&self.db, Durability::Immediate)?;
         txn.set_quick_repair(true);
         txn.commit().map_err(disk("writing a checkpoint"))?;
         self.durable = self.standing.mark.clone();
@@ -156,7 +158,7 @@ impl Writer {
             if finished {
                 standing.compacted_rows = target;
             }
-            let txn = begin(shared, Durability::None)?;
+            let txn = begin(&self.db, Durability::None)?;
             {
                 let mut rows = txn.open_table(ROWS).map_err(disk("opening the rows"))?;
                 for revision in &found.rows {
@@ -180,9 +182,9 @@ impl Writer {
     }
 }
 
-fn begin(shared: &Shared, durability: Durability) -> Result<WriteTransaction, StoreFault> {
+fn begin(db: &Database, durability: Durability) -> Result<WriteTransaction, StoreFault> {
     let action = "opening a write transaction";
-    let mut txn = shared.db.begin_write().map_err(disk(action))?;
+    let mut txn = db.begin_write().map_err(disk(action))?;
     txn.set_durability(durability).map_err(disk(action))?;
     Ok(txn)
 }

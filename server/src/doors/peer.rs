@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use futures::stream::{self, BoxStream, FuturesUnordered, StreamExt};
 use parking_lot::Mutex;
@@ -11,8 +12,10 @@ use prost::Message as _;
 use quorate_proto::v1::peer_server::{Peer, PeerServer};
 use quorate_proto::v1::{
     Envelope, IdentifyRequest, IdentifyResponse, PeerAnswer, PeerAnswers, PeerRequest,
-    PeerRequests, Refusal, RefusalReason, peer_answer, peer_request,
+    PeerRequests, Refusal, RefusalReason, SnapshotAnswer, SnapshotMessage, peer_answer,
+    peer_request, snapshot_message,
 };
+use quorate_store::{Progress, StoreFault};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Request, Response, Status, Streaming};
@@ -22,6 +25,8 @@ use crate::peers::{LARGEST_MESSAGE, Outbox, Party, Refused};
 
 /// Requests of one member that are answered at a time; more wait in the connection.
 const IN_FLIGHT: usize = 4096;
+/// How long the next piece of a snapshot may take.
+const PIECE_WITHIN: Duration = Duration::from_secs(30);
 /// Strangers whose refusal is remembered as told.
 const STRANGERS: usize = 64;
 
@@ -32,6 +37,8 @@ struct PeerDoor {
     party: Party,
     /// Whose refusal was logged: by cluster and member.
     strangers: Arc<Mutex<HashSet<(u64, u64)>>>,
+    /// One snapshot is received at a time.
+    receiving: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// The service, for the peer listener.
@@ -44,6 +51,7 @@ pub(crate) fn service(member: Member) -> PeerServer<impl Peer> {
         member,
         party,
         strangers: Arc::default(),
+        receiving: Arc::default(),
     };
     PeerServer::new(door)
         .max_decoding_message_size(LARGEST_MESSAGE)
@@ -98,6 +106,73 @@ impl Peer for PeerDoor {
         });
         Ok(Response::new(messages.boxed()))
     }
+
+    async fn install_snapshot(
+        &self,
+        request: Request<Streaming<SnapshotMessage>>,
+    ) -> Result<Response<SnapshotAnswer>, Status> {
+        let received = self.receive(request.into_inner()).await;
+        received
+            .map(Response::new)
+            .inspect_err(|status| tracing::warn!(%status, "a snapshot was not taken over"))
+    }
+}
+
+impl PeerDoor {
+    async fn receive(
+        &self,
+        mut messages: Streaming<SnapshotMessage>,
+    ) -> Result<SnapshotAnswer, Status> {
+        let Ok(_alone) = self.receiving.try_lock() else {
+            return Err(Status::resource_exhausted(
+                "another snapshot is being received",
+            ));
+        };
+        let mut vote = None;
+        let mut incoming = None;
+        loop {
+            let message = tokio::time::timeout(PIECE_WITHIN, messages.message()).await;
+            let message = message
+                .map_err(|_| Status::deadline_exceeded("the next piece of a snapshot is missing"))?
+                .and_then(|message| {
+                    message.ok_or_else(|| Status::cancelled("the snapshot was cut off"))
+                })?;
+            self.sender(message.envelope.as_ref())?;
+            match message.body {
+                Some(snapshot_message::Body::Begin(begin)) => {
+                    tracing::info!("receives a snapshot");
+                    vote = begin.vote;
+                    let node = self.member.node().clone();
+                    incoming = Some(blocking(move || node.receive_snapshot()).await?);
+                }
+                Some(snapshot_message::Body::Part(part)) => {
+                    let (Some(vote), Some(place)) = (&vote, incoming.take()) else {
+                        return Err(Status::invalid_argument("a snapshot without its begin"));
+                    };
+                    match blocking(move || place.write(part)).await? {
+                        Progress::Incomplete(place) => incoming = Some(place),
+                        Progress::Complete(state) => {
+                            let installed = self.member.node().install_snapshot(vote, state).await;
+                            let vote = installed
+                                .map_err(|refused| Status::failed_precondition(refused.message))?;
+                            return Ok(SnapshotAnswer { vote: Some(vote) });
+                        }
+                    }
+                }
+                None => return Err(Status::invalid_argument("an empty message")),
+            }
+        }
+    }
+}
+
+/// Works on the disk, away from the thread that hears heartbeats.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreFault> + Send + 'static,
+) -> Result<T, Status> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Status::internal(error.to_string()))?
+        .map_err(|fault| Status::data_loss(fault.to_string()))
 }
 
 /// What the side that answers has to tell the side that sends.

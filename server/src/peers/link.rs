@@ -180,18 +180,7 @@ impl Shared {
         let Some(url) = self.urls.get(attempt % self.urls.len().max(1)) else {
             return Err(Status::unavailable("its address is not known"));
         };
-        let endpoint = Endpoint::from_shared(url.clone())
-            .map_err(|error| Status::unavailable(format!("{url}: {error}")))?;
-        let connected = endpoint
-            .connect_timeout(CONNECT_WITHIN)
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-            .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-            .keep_alive_while_idle(true)
-            .connect()
-            .await;
-        connected.map_err(|error| Status::unavailable(format!("{url}: {}", root_cause(&error))))
+        connect(url).await
     }
 
     /// Gives answers to those who wait, until there are no more; says why.
@@ -300,6 +289,22 @@ impl UnderWay {
             let _ = replier.send(Err(PeerError::unanswered(why)));
         }
     }
+}
+
+/// Connects to a member.
+pub(super) async fn connect(url: &str) -> Result<Channel, Status> {
+    let endpoint = Endpoint::from_shared(url.to_owned())
+        .map_err(|error| Status::unavailable(format!("{url}: {error}")))?;
+    let connected = endpoint
+        .connect_timeout(CONNECT_WITHIN)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .keep_alive_while_idle(true)
+        .connect()
+        .await;
+    connected.map_err(|error| Status::unavailable(format!("{url}: {}", root_cause(&error))))
 }
 
 /// What the system said, below what the libraries wrap around it.

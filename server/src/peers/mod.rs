@@ -2,6 +2,7 @@
 //! goes, many requests in one message.
 //!
 //! - `link`: the stream to one member: connecting, sending, answers, and what happens when it breaks;
+//! - `snapshot`: the whole state, for a member that is far behind;
 //! - `outbox`: what waits to be sent, on either side;
 //! - `envelope`: who speaks to whom, checked on every message.
 //!
@@ -10,14 +11,17 @@
 mod envelope;
 mod link;
 mod outbox;
+mod snapshot;
 
 use std::collections::HashMap;
 
 use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use quorate_proto::v1::peer_client::PeerClient;
-use quorate_raft::{Member, PeerCall, PeerRequest, Peers};
+use quorate_raft::{Member, PeerCall, PeerError, PeerRequest, Peers, SnapshotParts, WireVote};
 use tokio::runtime::Handle;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::Channel;
 
 pub(crate) use self::envelope::{Party, Refused};
@@ -63,6 +67,22 @@ impl Peers for PeerLinks {
             })
             .or_insert_with(|| Link::start(self.party, id, member, &self.runtime));
         link.call(request).boxed()
+    }
+
+    /// Over a connection of its own, so that it holds up nothing else.
+    fn send_snapshot(
+        &self,
+        id: u64,
+        member: &Member,
+        vote: WireVote,
+        parts: SnapshotParts,
+    ) -> BoxFuture<'static, Result<WireVote, PeerError>> {
+        let sending = snapshot::send(self.party, id, member.clone(), vote, parts);
+        // The pieces are read by threads of this runtime; whoever asks has none.
+        let sending = AbortOnDropHandle::new(self.runtime.spawn(sending));
+        let sent = sending
+            .map(|sent| sent.unwrap_or_else(|error| Err(PeerError::unanswered(error.to_string()))));
+        sent.boxed()
     }
 }
 

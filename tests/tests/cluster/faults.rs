@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use quorate_tests::cluster::{Cluster, PATIENCE};
 use quorate_tests::server::Server;
 use rustix::process::Signal;
@@ -202,5 +202,45 @@ async fn one_of_three_that_is_left_refuses_in_time_and_serves_stale_reads() -> R
     stale.serializable = true;
     let found = client.range(stale).await?.into_inner();
     ensure!(found.count == 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_missed_more_than_the_log_keeps_comes_back() -> Result<()> {
+    let mut cluster = Cluster::start(3)?;
+    let leader = cluster.leader().await?;
+    let away = (leader + 1) % 3;
+    cluster.member(away).kill();
+    // The log keeps 64 MiB behind what is in the state for good, in segments of as much.
+    let large = "x".repeat(1 << 20);
+    let mut client = kv(&cluster.members()[leader]).await?;
+    for number in 0..150 {
+        let key = format!("large/{}", number % 8);
+        client.put(put(&key, &format!("{number}{large}"))).await?;
+    }
+    cluster.member(away).restart()?;
+    let back = &cluster.members()[away];
+    // Until it has everything, it answers nothing of old.
+    let read = async {
+        loop {
+            if let Ok(value) = get(back, "large/5").await {
+                return value;
+            }
+        }
+    };
+    let value = tokio::time::timeout(PATIENCE, read).await;
+    let value = value.with_context(|| back.log())?;
+    ensure!(value.is_some_and(|value| value.starts_with("149x")));
+    ensure!(
+        back.log().contains("took over a snapshot"),
+        "{}",
+        back.log()
+    );
+    // It is a member like any other: with it, one of the others can go.
+    cluster.member((leader + 2) % 3).kill();
+    write_at_last(&cluster.members()[away], "k", "v").await?;
+    cluster.member(away).restart()?;
+    let value = get(&cluster.members()[away], "k").await?;
+    ensure!(value.as_deref() == Some("v"), "{value:?}");
     Ok(())
 }

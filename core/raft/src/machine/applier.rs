@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use openraft::storage::ApplyResponder;
-use quorate_store::{AppliedMark, ApplyBatch, CommandWithTime, Outcome, Store};
+use quorate_store::{AppliedMark, ApplyBatch, CommandWithTime, Outcome, Received, Store};
 use tokio::sync::watch;
 
 use super::queue::{ApplyQueue, Request, Taken, Waited, entry_bytes};
@@ -152,7 +152,27 @@ impl Applier {
                 self.checkpoint()?;
                 let _ = answer.send(());
             }
+            Request::Install(received, state, answer) => {
+                self.install(*received, state)?;
+                let _ = answer.send(());
+            }
         }
+        Ok(())
+    }
+
+    /// Takes another member's state over. It is durable, so there is nothing left for a checkpoint.
+    fn install(&mut self, received: Received, state: AppliedState) -> Result<(), Fault> {
+        if state.last_applied <= self.state.last_applied {
+            // Applied meanwhile.
+            return Ok(());
+        }
+        let mark = self.store.install(received).map_err(Fault::Store)?;
+        tracing::info!(entry = mark.index, "took over a snapshot");
+        self.state = state;
+        self.dirty = None;
+        self.compacting = true;
+        self.durable.send_replace(self.state.clone());
+        self.applied.send_replace(Some(mark.index));
         Ok(())
     }
 

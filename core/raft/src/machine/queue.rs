@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use openraft::storage::ApplyResponder;
 use parking_lot::{Condvar, Mutex};
+use quorate_store::Received;
 use tokio::sync::oneshot;
 
 use crate::config::ApplyLimits;
@@ -26,6 +27,8 @@ pub(crate) enum Request {
     Applied(oneshot::Sender<AppliedState>),
     /// Make it durable now.
     Checkpoint(oneshot::Sender<()>),
+    /// Take another member's over, which is so far.
+    Install(Box<Received>, AppliedState, oneshot::Sender<()>),
 }
 
 /// An entry with who waits for its outcome.

@@ -5,13 +5,14 @@ use quorate_proto::v1::{
     AnnounceAnswer, AnnounceRequest, AppendRequest, ForwardRequest, ReadIndexAnswer, Refusal,
     RefusalReason, VoteRequest,
 };
+use quorate_store::{Incoming, Received, StoreFault};
 
 use super::{Inner, Node};
 use crate::messages::{self, invalid, refusal};
-use crate::peers::{PeerAnswer, PeerRequest};
+use crate::peers::{PeerAnswer, PeerRequest, WireVote};
 use crate::propose::{self, unanswered_to_wire};
 use crate::routing::Route;
-use crate::{announce, encoding};
+use crate::{announce, encoding, snapshot};
 
 impl Node {
     /// Answers another member. Requests of one member must be given in the order they were sent, and each answer
@@ -33,6 +34,33 @@ impl Node {
             }
         });
         answer.await.unwrap_or_else(PeerAnswer::Refused)
+    }
+
+    /// A place for the state another member sends. Blocks for the disk.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn receive_snapshot(&self) -> Result<Incoming, StoreFault> {
+        self.inner.store.receive()
+    }
+
+    /// Takes a state over that the leader with this vote has sent, if it is ahead of this member's; the vote this
+    /// member has then.
+    ///
+    /// # Errors
+    /// It is not of this cluster, or the member stops.
+    pub async fn install_snapshot(
+        &self,
+        vote: &WireVote,
+        state: Received,
+    ) -> Result<WireVote, Refusal> {
+        let inner = &self.inner;
+        let snapshot = snapshot::received(state, inner.config.cluster_id)
+            .map_err(|error| refusal(RefusalReason::Invalid, error))?;
+        let vote = encoding::vote_from_wire(vote);
+        let installed = inner.raft.install_full_snapshot(vote, snapshot).await;
+        let installed = installed.map_err(stopped)?;
+        Ok(encoding::vote_to_wire(&installed.vote))
     }
 
     /// The members, as this one knows them.

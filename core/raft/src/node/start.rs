@@ -54,9 +54,10 @@ pub(super) fn start(
         Arc::clone(&leadership),
         fault.clone(),
     );
-    check_fit(&config, &log, &state)?;
+    check_fit(&config, &log, &state, store.received_up_to())?;
+    let is_new = log.is_pristine() && state.last_applied.is_none();
     if let Founding::Together(members) = &config.founding
-        && log.is_pristine()
+        && is_new
     {
         let voters = members.keys().copied().collect();
         let membership = Membership::new(vec![voters], members.clone())
@@ -86,7 +87,8 @@ pub(super) fn start(
         let (log, leadership) = (log.clone(), Arc::clone(&leadership));
         let (applied, fault) = (applied.clone(), fault.clone());
         async move {
-            let network = Network::new(Arc::clone(&peers), config.timing.election_max);
+            let within = config.timing.election_max;
+            let network = Network::new(Arc::clone(&peers), store.clone(), within);
             let raft = Raft::build(config.member_id, raft_config, network, log.clone(), machine)
                 .await
                 .map_err(|error| failed(&fault, &error))?;
@@ -190,8 +192,18 @@ fn applied_state(config: &NodeConfig, store: &Store) -> Result<AppliedState, Raf
 }
 
 /// Refuses a log and a state that are not of one history: going on would lose or invent data.
-fn check_fit(config: &NodeConfig, log: &LogStore, state: &AppliedState) -> Result<(), RaftFault> {
+///
+/// A state that came as a snapshot, up to entry `received`, may be ahead of the log until the log knows of it.
+fn check_fit(
+    config: &NodeConfig,
+    log: &LogStore,
+    state: &AppliedState,
+    received: u64,
+) -> Result<(), RaftFault> {
     let applied = state.last_applied.map(|id| id.index);
+    if received != 0 && applied == Some(received) {
+        return Ok(());
+    }
     if let Some(applied) = applied
         && log.is_pristine()
     {

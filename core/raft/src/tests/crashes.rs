@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use quorate_store::Progress;
 use quorate_types::ErrorCode;
 use quorate_wal::crash_disk::{CrashDisk, Operation};
 
 use crate::testing::{TestMember, config, get, open_store, put};
-use crate::{Fault, ProposeError, RaftFault};
+use crate::{Fault, Founding, ProposeError, RaftFault};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_when_the_power_fails_under_load() {
@@ -325,4 +326,34 @@ async fn a_new_address_is_announced_also_when_the_last_one_may_not_be_committed(
         slow.join().unwrap();
         member = next.unwrap_or_else(|error| panic!("start {start}: {error}"));
     }
+}
+
+/// The log learns of a snapshot after the state has it, and a crash may come in between.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_state_that_came_as_a_snapshot_may_be_ahead_of_the_log() {
+    let from = TestMember::found(config()).await;
+    for number in 0..10 {
+        put(&from.node, &format!("{number}"), b"1").await.unwrap();
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let store_path = directory.path().join("store");
+    let to = open_store(&store_path);
+    let mut export = from.store.export().unwrap();
+    let mut incoming = Some(to.receive().unwrap());
+    while let Some(part) = export.next_part().unwrap() {
+        match incoming.take().unwrap().write(part).unwrap() {
+            Progress::Incomplete(rest) => incoming = Some(rest),
+            Progress::Complete(state) => drop(to.install(state).unwrap()),
+        }
+    }
+    drop(to);
+    let mut config = config();
+    config.founding = Founding::Joins;
+    let member = TestMember::start(CrashDisk::new(), directory, store_path, config)
+        .await
+        .unwrap();
+    assert_eq!(get(&member.store, "9").unwrap(), b"1");
+    let status = member.node.status();
+    assert!(status.applied >= from.node.status().applied, "{status:?}");
+    assert_eq!(status.members.len(), 1);
 }

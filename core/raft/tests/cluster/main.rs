@@ -267,3 +267,53 @@ async fn all_members_restart() {
         assert_eq!(get(&cluster.store(id), "k").unwrap(), b"v");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_was_away_for_long_gets_a_snapshot_while_writes_go_on() {
+    let mut cluster = Cluster::found_keeping(3, 20).await;
+    let leader = cluster.leader().await;
+    let away = other_than(&cluster, leader);
+    put(&cluster.node(away), "k", b"before").await.unwrap();
+    cluster.stop(away).await;
+    let left = rest(&cluster, away);
+    for number in 0..300 {
+        put_at_last(&cluster, left[number % 2], &format!("{number}"), b"v").await;
+    }
+    let purged = async {
+        // A checkpoint is made every 200 ms, and lets go of what is behind it.
+        while left
+            .iter()
+            .any(|id| cluster.node(*id).status().first_log < 100)
+        {
+            put_at_last(&cluster, left[0], "k", b"more").await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, purged).await.unwrap();
+    let writer = tokio::spawn({
+        let node = cluster.node(left[0]);
+        async move {
+            for number in 0..100 {
+                // While the leadership changes, some fail.
+                let _ = put(&node, &format!("during/{number}"), b"v").await;
+            }
+        }
+    });
+    cluster.start(away).await;
+    cluster.node(away).read_barrier().await.unwrap();
+    writer.await.unwrap();
+    assert!(cluster.store(away).received_up_to() > 100);
+    put_at_last(&cluster, away, "k", b"after").await;
+    let mut hashes = Vec::new();
+    for id in cluster.ids() {
+        cluster.node(id).read_barrier().await.unwrap();
+        assert_eq!(get(&cluster.store(id), "k").unwrap(), b"after");
+        hashes.push(cluster.store(id).hash_kv(0).unwrap());
+    }
+    assert!(hashes.iter().all(|hash| *hash == hashes[0]), "{hashes:?}");
+    // And it is a member like any other: it restarts, and leads if it has to.
+    cluster.stop(away).await;
+    cluster.start(away).await;
+    cluster.leader().await;
+    cluster.node(away).read_barrier().await.unwrap();
+    assert_eq!(get(&cluster.store(away), "299").unwrap(), b"v");
+}

@@ -6,12 +6,14 @@ use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
-use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _};
 use parking_lot::Mutex;
 use quorate_raft::{
     Founding, Member, Node, NodeConfig, PeerAnswer, PeerCall, PeerError, PeerRequest, Peers,
+    SnapshotParts, WireVote,
 };
-use quorate_store::{Store, StoreOptions};
+use quorate_store::{Progress, Store, StoreOptions};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
 
@@ -72,6 +74,53 @@ impl Peers for Line {
         }
         .boxed()
     }
+
+    fn send_snapshot(
+        &self,
+        id: u64,
+        _member: &Member,
+        vote: WireVote,
+        parts: SnapshotParts,
+    ) -> BoxFuture<'static, Result<WireVote, PeerError>> {
+        let node = self.reach(id);
+        let runtime = self.runtime.clone();
+        async move {
+            // Reading it blocks, and so needs a runtime that allows for it.
+            let delivered = runtime.spawn(deliver_snapshot(node?, vote, parts)).await;
+            let vote = delivered.map_err(|error| PeerError::unanswered(error.to_string()))?;
+            vote.map_err(|error| PeerError::unanswered(error.to_string()))
+        }
+        .boxed()
+    }
+}
+
+impl Line {
+    fn reach(&self, id: u64) -> Result<Node, PeerError> {
+        let network = self.network.upgrade();
+        let network = network.ok_or_else(|| PeerError::not_sent("the test is over"))?;
+        let network = network.lock();
+        let node = network.nodes.get(&id).cloned();
+        node.filter(|_| !network.cut.contains(&(self.from, id)))
+            .ok_or_else(|| PeerError::not_sent("out of reach"))
+    }
+}
+
+async fn deliver_snapshot(
+    node: Node,
+    vote: WireVote,
+    mut parts: SnapshotParts,
+) -> anyhow::Result<WireVote> {
+    let mut incoming = node.receive_snapshot()?;
+    while let Some(part) = parts.next().await {
+        match incoming.write(part?)? {
+            Progress::Incomplete(rest) => incoming = rest,
+            Progress::Complete(state) => {
+                let installed = node.install_snapshot(&vote, state).await;
+                return installed.map_err(|refused| anyhow::anyhow!(refused.message));
+            }
+        }
+    }
+    anyhow::bail!("a snapshot without an end")
 }
 
 /// Hands requests over in order.
@@ -107,11 +156,18 @@ pub(crate) struct Cluster {
     members: BTreeMap<u64, Member>,
     directory: TempDir,
     stores: HashMap<u64, Store>,
+    /// What stays in the log behind a checkpoint.
+    kept_entries: usize,
 }
 
 impl Cluster {
     /// Founds a cluster of members 1 to `size`.
     pub(crate) async fn found(size: u64) -> Self {
+        Self::found_keeping(size, 100_000).await
+    }
+
+    /// As [`found`](Self::found); whoever is further behind than this needs a snapshot.
+    pub(crate) async fn found_keeping(size: u64, kept_entries: usize) -> Self {
         let members = (1..=size).map(|id| {
             let member = Member {
                 name: format!("m{id}"),
@@ -125,6 +181,7 @@ impl Cluster {
             members: members.collect(),
             directory: tempfile::tempdir().unwrap(),
             stores: HashMap::new(),
+            kept_entries,
         };
         for id in 1..=size {
             cluster.start(id).await;
@@ -144,6 +201,7 @@ impl Cluster {
         let mut config = NodeConfig::new(0xc1, id, member, path.join("wal"));
         config.founding = Founding::Together(self.members.clone());
         config.wal.segment_bytes = 256 << 10;
+        config.limits.log.kept_entries = self.kept_entries;
         config.limits.apply.checkpoint_interval = Duration::from_millis(200);
         config.timing.heartbeat = Duration::from_millis(50);
         config.timing.election_min = Duration::from_millis(400);

@@ -27,6 +27,8 @@ pub(super) struct Known {
     /// Everything up to this revision has been handed out.
     pub(super) revision: i64,
     streams: u64,
+    /// All streams, by number.
+    inboxes: BTreeMap<u64, Weak<Inbox>>,
     interests: Interests<Live>,
     /// Streams that want to be woken once a revision has been handed out.
     waiting: BTreeMap<(i64, u64), Weak<Inbox>>,
@@ -38,6 +40,7 @@ impl Hub {
             known: Mutex::new(Known {
                 revision,
                 streams: 0,
+                inboxes: BTreeMap::new(),
                 interests: Interests::default(),
                 waiting: BTreeMap::new(),
             }),
@@ -66,22 +69,47 @@ impl Hub {
             }
             known.hand_out(transaction);
         }
-        while let Some(entry) = known.waiting.first_entry() {
-            if entry.key().0 > revision {
+        known.wake_waiting();
+    }
+
+    /// The state is that of `revision` now, and nobody handed out what led there: every watcher
+    /// reads it from the history.
+    pub(crate) fn skip_to(&self, revision: i64) {
+        let mut known = self.known.lock();
+        let next = known.revision + 1;
+        known.revision = revision;
+        known.interests = Interests::default();
+        for inbox in known.inboxes.values().filter_map(Weak::upgrade) {
+            inbox.queue.lock().lag_all(next);
+            inbox.wake();
+        }
+        known.wake_waiting();
+    }
+}
+
+impl Known {
+    /// Adds a stream, made with a number of its own.
+    pub(super) fn add_stream(&mut self, make: impl FnOnce(u64) -> Arc<Inbox>) -> Arc<Inbox> {
+        self.streams += 1;
+        let inbox = make(self.streams);
+        self.inboxes.insert(inbox.number, Arc::downgrade(&inbox));
+        inbox
+    }
+
+    /// Removes a stream; its watchers are removed before.
+    pub(super) fn remove_stream(&mut self, inbox: &Inbox) {
+        self.inboxes.remove(&inbox.number);
+    }
+
+    fn wake_waiting(&mut self) {
+        while let Some(entry) = self.waiting.first_entry() {
+            if entry.key().0 > self.revision {
                 break;
             }
             if let Some(inbox) = entry.remove().upgrade() {
                 inbox.wake();
             }
         }
-    }
-}
-
-impl Known {
-    /// A number for a new stream.
-    pub(super) fn number_stream(&mut self) -> u64 {
-        self.streams += 1;
-        self.streams
     }
 
     /// Wakes a stream once `revision` has been handed out.

@@ -169,6 +169,20 @@ impl Queue {
         if fits { Vec::new() } else { self.overflow() }
     }
 
+    /// Makes every live watcher lag: nothing from `next` on was delivered.
+    pub(crate) fn lag_all(&mut self, next: i64) {
+        // What was delivered is read again, so that it comes before the rest.
+        self.overflow();
+        for (&id, watcher) in &mut self.watchers {
+            if watcher.mode == Mode::Live {
+                watcher.mode = Mode::Lagging {
+                    next: next.max(watcher.start),
+                };
+                self.lagging.push_back(id);
+            }
+        }
+    }
+
     fn overflow(&mut self) -> Vec<i64> {
         let mut lagging = Vec::new();
         for item in std::mem::take(&mut self.items) {

@@ -101,15 +101,18 @@ impl Store {
     /// Opens a stream without watches.
     #[must_use]
     pub fn watch_stream(&self, limits: WatchLimits) -> WatchStream {
-        let number = self.shared.hub.known.lock().number_stream();
-        WatchStream {
-            shared: self.shared.clone(),
-            inbox: Arc::new(Inbox {
+        let make = |number| {
+            Arc::new(Inbox {
                 number,
                 queue: Mutex::new(Queue::default()),
                 limits,
                 wake: Notify::new(),
-            }),
+            })
+        };
+        let inbox = self.shared.hub.known.lock().add_stream(make);
+        WatchStream {
+            shared: self.shared.clone(),
+            inbox,
         }
     }
 }
@@ -379,6 +382,7 @@ impl Drop for WatchStream {
                 known.remove(id, &watcher, &self.inbox);
             }
         }
+        known.remove_stream(&self.inbox);
     }
 }
 
