@@ -6,12 +6,14 @@
 //! - `bootstrap`: how a member comes to its cluster;
 //! - `peers`: the connections to the other members;
 //! - `serve`: a server from start to drained: listeners, runtimes, background tasks;
+//! - `compaction_schedule`: when history is compacted by itself;
 //! - `doors`: one module per front door, etcd's and our own;
 //! - `pulse`: noticing that this process stood still;
 //! - `logging`, `failure`: what a person or a program is told, and the exit code.
 
 mod bootstrap;
 mod cli;
+mod compaction_schedule;
 mod config;
 mod data_dir;
 mod doors;

@@ -1,15 +1,20 @@
 //! `Maintenance` over the wire, against a real server.
 
 use std::path::Path;
+use std::time::Duration;
 
 use quorate_proto::etcdserverpb::kv_client::KvClient;
 use quorate_proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use quorate_proto::etcdserverpb::{
-    CompactionRequest, HashKvRequest, HashKvResponse, HashRequest, PutRequest,
+    CompactionRequest, HashKvRequest, HashKvResponse, HashRequest, PutRequest, RangeRequest,
 };
 use quorate_tests::server::Server;
+use tokio::time::timeout;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
+
+/// Long enough for a busy machine, short enough to notice.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn start(flags: &[&str]) -> Server {
     Server::start_binary(Path::new(env!("CARGO_BIN_EXE_quorate")), flags).unwrap()
@@ -82,4 +87,34 @@ async fn a_hash_is_of_a_revision_and_outlives_a_restart() {
         (before.hash, 3, 4)
     );
     assert_eq!(hash(&channel).await, whole);
+}
+
+#[tokio::test]
+async fn history_is_compacted_by_itself_after_its_time() {
+    let server = start(&["--auto-compaction-retention", "1s"]);
+    let mut kv = KvClient::new(connect(&server).await);
+    kv.put(put("a", "old")).await.unwrap();
+    kv.put(put("a", "new")).await.unwrap();
+    let old = RangeRequest {
+        key: b"a".to_vec(),
+        revision: 2,
+        ..RangeRequest::default()
+    };
+    let compacted = async {
+        // No event tells of a compaction to who does not watch.
+        loop {
+            match kv.range(old.clone()).await {
+                Ok(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+                Err(status) => break status,
+            }
+        }
+    };
+    let compacted = timeout(PATIENCE, compacted).await.unwrap();
+    assert_eq!(
+        compacted.message(),
+        "etcdserver: mvcc: required revision has been compacted"
+    );
+    let newest = RangeRequest { revision: 0, ..old };
+    let newest = kv.range(newest).await.unwrap().into_inner();
+    assert_eq!(newest.kvs[0].value, "new");
 }

@@ -9,6 +9,7 @@ use clap::{Args, Command};
 use serde::Deserialize;
 
 use super::cluster::{InitialClusterState, InitialMember, PeerUrl};
+use super::retention::CompactionMode;
 use super::values::{ByteSize, ListenAddress, LogFormat, LogLevel, Period};
 
 macro_rules! settings {
@@ -86,6 +87,17 @@ settings! {
     #[arg(long, env = "QUORATE_INITIAL_CLUSTER_TOKEN", value_name = "TOKEN",
           help_heading = "Cluster", hide_env_values = true)]
     initial_cluster_token: String,
+
+    /// What --auto-compaction-retention counts [default: periodic]
+    #[arg(long, env = "QUORATE_AUTO_COMPACTION_MODE", value_name = "MODE", value_enum,
+          help_heading = "History", hide_env_values = true)]
+    auto_compaction_mode: CompactionMode,
+
+    /// History that is kept; older is compacted by itself. Hours, or a time such as 30m; with the mode
+    /// 'revision' a number of revisions; 0 keeps all [default: 0]
+    #[arg(long, env = "QUORATE_AUTO_COMPACTION_RETENTION", value_name = "HISTORY",
+          help_heading = "History", hide_env_values = true)]
+    auto_compaction_retention: String,
 
     /// After a restart, how long absence of an instance means nothing [default: 15s]
     #[arg(long, env = "QUORATE_REGISTRY_WARM_UP", value_name = "TIME",

@@ -3,6 +3,7 @@
 mod arguments;
 mod cluster;
 mod file;
+mod retention;
 mod values;
 
 use std::num::NonZeroUsize;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 pub(crate) use arguments::ServeArguments;
 pub(crate) use cluster::{InitialClusterState, InitialMember, PeerUrl};
+pub(crate) use retention::Retention;
 pub(crate) use values::{ListenAddress, LogFormat, LogLevel};
 
 use crate::failure::{Exit, Failure};
@@ -31,6 +33,8 @@ pub(crate) struct Config {
     pub(crate) initial_cluster: Vec<InitialMember>,
     pub(crate) initial_cluster_state: InitialClusterState,
     pub(crate) initial_cluster_token: String,
+    /// How much history is kept; `None`: all of it, until somebody compacts it.
+    pub(crate) auto_compaction: Option<Retention>,
     pub(crate) registry_warm_up: Duration,
     pub(crate) drain_timeout: Duration,
     pub(crate) max_request_bytes: usize,
@@ -54,6 +58,11 @@ impl Config {
             None => ServeArguments::default(),
         };
         let settings = arguments.over(file);
+        let auto_compaction = Retention::parse(
+            settings.auto_compaction_mode.unwrap_or_default(),
+            settings.auto_compaction_retention.as_deref().unwrap_or("0"),
+        )
+        .map_err(usage)?;
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let config = Self {
             data_dir: settings.data_dir.unwrap_or_else(|| "./quorate.data".into()),
@@ -72,6 +81,7 @@ impl Config {
             initial_cluster_token: settings
                 .initial_cluster_token
                 .unwrap_or_else(|| "quorate-cluster".to_owned()),
+            auto_compaction,
             registry_warm_up: settings
                 .registry_warm_up
                 .map_or(Duration::from_secs(15), |period| period.0),

@@ -6,6 +6,7 @@
 
 mod banner;
 mod client_threads;
+mod compactor;
 mod connection;
 mod deadline;
 mod descriptors;
@@ -88,7 +89,7 @@ struct Server {
     health: HealthReporter,
     threads: ClientThreads,
     accepting: listen::Accepting,
-    /// Watching over time: leases, and the registry's sessions.
+    /// Watching over time: leases, history, and the registry's sessions.
     keepers: JoinSet<()>,
     stopping: CancellationToken,
 }
@@ -123,6 +124,9 @@ impl Server {
         let mut keepers = JoinSet::new();
         keepers.spawn(lease_keeper::keep(member.clone()));
         keepers.spawn(registry_sweeper::sweep(registry.clone()));
+        if let Some(retention) = config.auto_compaction {
+            keepers.spawn(compactor::compact(member.clone(), retention));
+        }
 
         let health = HealthReporter::new();
         let base = Routes::new(doors::health::service(&health, &stopping));
