@@ -10,6 +10,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "quorate/registry.proto",
             "quorate/peer.proto",
             "quorate/log.proto",
+            "quorate/snapshot.proto",
         ],
         ["proto"],
     )?;

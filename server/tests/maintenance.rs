@@ -1,14 +1,19 @@
 //! `Maintenance` over the wire, against a real server.
 
+use std::fs;
 use std::path::Path;
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use quorate_proto::etcdserverpb::kv_client::KvClient;
+use quorate_proto::etcdserverpb::lease_client::LeaseClient;
 use quorate_proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use quorate_proto::etcdserverpb::{
-    CompactionRequest, HashKvRequest, HashKvResponse, HashRequest, PutRequest, RangeRequest,
+    CompactionRequest, HashKvRequest, HashKvResponse, HashRequest, LeaseGrantRequest,
+    LeaseTimeToLiveRequest, PutRequest, RangeRequest, SnapshotRequest, StatusRequest,
 };
 use quorate_tests::server::Server;
+use serde_json::Value;
 use tokio::time::timeout;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
@@ -117,4 +122,182 @@ async fn history_is_compacted_by_itself_after_its_time() {
     let newest = RangeRequest { revision: 0, ..old };
     let newest = kv.range(newest).await.unwrap().into_inner();
     assert_eq!(newest.kvs[0].value, "new");
+}
+
+fn quorate(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_quorate"));
+    command.args(arguments).output().unwrap()
+}
+
+/// What a command that must succeed prints as JSON: one row.
+fn row(output: &Output) -> Value {
+    assert!(output.status.success(), "{output:?}");
+    let rows: Value = serde_json::from_slice(&output.stdout).unwrap();
+    rows[0].clone()
+}
+
+fn point(key: &str, revision: i64) -> RangeRequest {
+    RangeRequest {
+        key: key.into(),
+        revision,
+        ..RangeRequest::default()
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_saved_while_writes_go_on_comes_back_in_a_new_cluster() {
+    let mut server = start(&[]);
+    let channel = connect(&server).await;
+    let mut kv = KvClient::new(channel.clone());
+    let lease = LeaseGrantRequest { id: 7, ttl: 1000 };
+    let mut leases = LeaseClient::new(channel.clone());
+    leases.lease_grant(lease).await.unwrap();
+    for number in 0..100 {
+        let mut request = put(&format!("k{}", number % 40), &"x".repeat(10_000));
+        request.lease = if number % 40 == 3 { 7 } else { 0 };
+        kv.put(request).await.unwrap();
+    }
+    let compact = CompactionRequest {
+        revision: 50,
+        physical: false,
+    };
+    kv.compact(compact).await.unwrap();
+
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("backup");
+    let file = file.to_str().unwrap();
+    let saving = tokio::task::spawn_blocking({
+        let (file, address) = (file.to_owned(), server.address().to_owned());
+        move || {
+            quorate(&[
+                "snapshot",
+                "save",
+                &file,
+                "--endpoints",
+                &address,
+                "--output",
+                "json",
+            ])
+        }
+    });
+    let mut written = 0;
+    while !saving.is_finished() {
+        kv.put(put("busy", &written.to_string())).await.unwrap();
+        written += 1;
+    }
+    let saved = row(&saving.await.unwrap());
+    let revision = saved["revision"].as_i64().unwrap();
+    assert!((101..=101 + written).contains(&revision), "{saved}");
+    let there = hash_kv(&channel, revision).await.unwrap();
+    assert_eq!(saved["hash"], there.hash);
+    let status = quorate(&["snapshot", "status", file, "--output", "json"]);
+    assert_eq!(row(&status), saved);
+
+    let data = server.data_directory();
+    let restore = || {
+        let data = data.to_str().unwrap();
+        quorate(&[
+            "snapshot",
+            "restore",
+            file,
+            "--data-dir",
+            data,
+            "--output",
+            "json",
+        ])
+    };
+    let refused = restore();
+    assert_eq!(refused.status.code(), Some(4), "{refused:?}");
+    let before = there.header.unwrap();
+    server.kill();
+    fs::remove_dir_all(&data).unwrap();
+    assert_eq!(row(&restore()), saved);
+    server.restart().unwrap();
+
+    let channel = connect(&server).await;
+    let again = hash_kv(&channel, revision).await.unwrap();
+    assert_eq!((again.hash, again.compact_revision), (there.hash, 50));
+    let header = again.header.unwrap();
+    assert_ne!(header.cluster_id, before.cluster_id);
+    assert_ne!(header.member_id, before.member_id);
+    assert_eq!(header.revision, revision);
+    let mut kv = KvClient::new(channel.clone());
+    let old = kv.range(point("k3", 60)).await.unwrap().into_inner();
+    assert_eq!((old.kvs[0].lease, old.kvs[0].version), (7, 2));
+    let compacted = kv.range(point("k3", 49)).await.unwrap_err();
+    assert_eq!(compacted.code(), Code::OutOfRange);
+    let mut leases = LeaseClient::new(channel.clone());
+    let left = LeaseTimeToLiveRequest { id: 7, keys: true };
+    let left = leases.lease_time_to_live(left).await.unwrap().into_inner();
+    assert_eq!((left.granted_ttl, left.keys), (1000, vec![b"k3".to_vec()]));
+    assert!(left.ttl > 900, "{}", left.ttl);
+    let next = kv.put(put("next", "v")).await.unwrap().into_inner();
+    assert_eq!(next.header.unwrap().revision, revision + 1);
+    // What came after the restore is as safe as anything.
+    server.restart().unwrap();
+    let mut kv = KvClient::new(connect(&server).await);
+    let next = kv.range(point("next", 0)).await.unwrap().into_inner();
+    assert_eq!(next.kvs[0].value, "v");
+}
+
+#[tokio::test]
+async fn a_damaged_snapshot_is_refused_and_nothing_is_left_behind() {
+    let server = start(&[]);
+    let mut kv = KvClient::new(connect(&server).await);
+    kv.put(put("a", &"x".repeat(5000))).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("backup");
+    let told = file.to_str().unwrap();
+    row(&quorate(&[
+        "snapshot",
+        "save",
+        told,
+        "--endpoints",
+        server.address(),
+        "--output",
+        "json",
+    ]));
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[1000] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    let data = directory.path().join("data");
+    let refused = quorate(&[
+        "snapshot",
+        "restore",
+        told,
+        "--data-dir",
+        data.to_str().unwrap(),
+    ]);
+    assert_eq!(refused.status.code(), Some(5), "{refused:?}");
+    let why = String::from_utf8(refused.stderr).unwrap();
+    assert!(why.contains("its checksum is wrong"), "{why}");
+    let status = quorate(&["snapshot", "status", told]);
+    assert_eq!(status.status.code(), Some(5));
+    // And a save that fails leaves what was there.
+    let unreachable = quorate(&["snapshot", "save", told, "--endpoints", "127.0.0.1:1"]);
+    assert_eq!(unreachable.status.code(), Some(7), "{unreachable:?}");
+    let left: Vec<_> = fs::read_dir(directory.path()).unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}
+
+#[tokio::test]
+async fn a_snapshot_is_cut_into_messages_any_client_takes() {
+    let server = start(&["--max-request-size", "32MiB"]);
+    let channel = connect(&server).await;
+    let mut kv = KvClient::new(channel.clone());
+    kv.put(put("large", &"x".repeat(10 << 20))).await.unwrap();
+    let mut maintenance = MaintenanceClient::new(channel);
+    let status = maintenance.status(StatusRequest {}).await.unwrap();
+    let status = status.into_inner();
+    assert!(status.db_size_in_use >= 10 << 20 && status.db_size_in_use <= status.db_size);
+    let pieces = maintenance.snapshot(SnapshotRequest {}).await.unwrap();
+    let mut pieces = pieces.into_inner();
+    let (mut bytes, mut remaining) = (0, u64::MAX);
+    while let Some(piece) = timeout(PATIENCE, pieces.message()).await.unwrap().unwrap() {
+        assert_ne!(remaining, 0, "more after the end");
+        bytes += piece.blob.len();
+        remaining = piece.remaining_bytes;
+    }
+    assert_eq!(remaining, 0);
+    assert!(bytes > 10 << 20 && bytes % 512 == 32, "{bytes}");
 }

@@ -39,9 +39,15 @@ mod quorate {
             /// What the replicated log holds.
             v1, "quorate.log.v1");
     }
+    pub(crate) mod snapshot {
+        generated!(
+            /// What a saved snapshot holds.
+            v1, "quorate.snapshot.v1");
+    }
 }
 
 pub use quorate::log::v1 as log;
+pub use quorate::snapshot::v1 as snapshot;
 pub use quorate::v1;
 
 pub mod convert;

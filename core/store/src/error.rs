@@ -19,6 +19,8 @@ pub enum GrpcCode {
     ResourceExhausted = 8,
     /// A revision or a duration is outside of what is allowed.
     OutOfRange = 11,
+    /// Not now; the same may be answered later.
+    Unavailable = 14,
     /// Stored data is damaged.
     DataLoss = 15,
 }
@@ -86,6 +88,8 @@ errors! {
     LeaseExists = FailedPrecondition, Conflict, "lease already exists";
     /// Only the leader knows how long leases have left.
     NotLeader = FailedPrecondition, Unavailable, "not leader";
+    /// Another member's state took the place of the one that was being saved.
+    TakenOver = Unavailable, Unavailable, "this member took another's state over meanwhile: try again";
     /// The local state could not be read; see [`crate::Store::fault`].
     Corrupt = DataLoss, Corrupt, "corrupt cluster";
 }

@@ -6,7 +6,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::error::{EtcdError, Stop, StoreFault, disk};
 use crate::record::Record;
-use crate::revision::Revision;
+use crate::revision::{Revision, RowKey};
 use crate::store::{Rows, Shared};
 use crate::view::{Reader, View};
 
@@ -19,6 +19,19 @@ pub struct HashKv {
     pub compacted_revision: i64,
     /// The revision it was taken at.
     pub revision: i64,
+}
+
+impl HashKv {
+    /// The hash in the bits etcd's wire has for it.
+    #[must_use]
+    pub fn short(&self) -> u32 {
+        fold(self.hash)
+    }
+}
+
+/// A hash in fewer bits.
+pub(crate) fn fold(hash: u64) -> u32 {
+    (hash ^ (hash >> 32)) as u32
 }
 
 /// Hashes what a reader sees, up to `revision`; [`EtcdError::Compacted`] if a compaction
@@ -70,19 +83,24 @@ fn hash_history(
     let end = Revision::new(revision, u32::MAX).row_key();
     let rows = reader
         .rows
-        .range::<&crate::revision::RowKey>(&Revision::new(0, 0).row_key()..=&end)
+        .range::<&RowKey>(&Revision::new(0, 0).row_key()..=&end)
         .map_err(disk("reading the rows"))?;
     for row in rows {
         let (key, value) = row.map_err(disk("reading the rows"))?;
         let at = Revision::from_row_key(key.value())
             .ok_or_else(|| StoreFault::damaged("a row has an impossible revision"))?;
         if at.main > reader.compacted || keeps(shared, reader.compacted, at, value.value())? {
-            hasher.update(key.value());
-            hasher.update(&(value.value().len() as u64).to_le_bytes());
-            hasher.update(value.value());
+            add_row(hasher, key.value(), value.value());
         }
     }
     Ok(())
+}
+
+/// Adds a row of the history.
+pub(crate) fn add_row(hasher: &mut Xxh3, key: &RowKey, row: &[u8]) {
+    hasher.update(key);
+    hasher.update(&(row.len() as u64).to_le_bytes());
+    hasher.update(row);
 }
 
 /// Whether a compacted row is still readable.

@@ -284,9 +284,9 @@ impl Index {
     /// Whether a row at or below `compacted` survives that compaction.
     pub(crate) fn keeps(&self, key: &[u8], revision: Revision, compacted: i64) -> bool {
         self.keys.get(key).is_some_and(|history| {
-            history.changes[history.superseded(compacted)..]
-                .iter()
-                .any(|change| change.revision == revision)
+            let kept = &history.changes[history.superseded(compacted)..];
+            kept.binary_search_by_key(&revision, |change| change.revision)
+                .is_ok()
         })
     }
 

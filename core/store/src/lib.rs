@@ -10,12 +10,13 @@
 //! a crash the log is applied again from there.
 //!
 //! The whole state can be sent to another node, and be taken over there in place of its own
-//! (`snapshot`).
+//! (`snapshot`); and saved in a file while writes go on, to make a new store of it ([`backup`]).
 //!
 //! A read: it takes the newest `view`, the `index` in memory says which revisions it wants as of
 //! the view's, and it reads their rows (`record`). It locks nothing meanwhile.
 
 mod apply;
+pub mod backup;
 mod changed_keys;
 mod clock;
 mod compare;

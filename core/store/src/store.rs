@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -13,9 +13,10 @@ use redb::{Database, ReadableDatabase, ReadableTable};
 use tokio::sync::watch;
 
 use crate::apply::{AppliedMark, ApplyBatch, Outcome};
+use crate::backup::SnapshotSource;
 use crate::clock::{Clock, MonotonicClock};
 use crate::error::{EtcdError, Stop, StoreFault, disk};
-use crate::hash::{HashKv, hash_kv, hash_state};
+use crate::hash::{HashKv, fold, hash_kv, hash_state};
 use crate::index::{Head, Index};
 use crate::lease_clock::LeaseClock;
 use crate::lease_table::LeaseTable;
@@ -90,12 +91,15 @@ pub(crate) struct Shared {
     pub(crate) lease_clock: Mutex<LeaseClock>,
     /// The last log entry of the snapshot the state began with; 0 if it was never another member's.
     pub(crate) received: AtomicU64,
-    /// With the database, so after the views above, which read from it.
     pub(crate) writer: Mutex<Writer>,
     pub(crate) fault: OnceLock<StoreFault>,
     pub(crate) hub: Hub,
     /// Compaction has deleted the rows up to this revision.
     pub(crate) compacted_rows: watch::Sender<i64>,
+    /// While there are any, it deletes none.
+    pub(crate) compaction_holds: Holds,
+    /// The rows' sizes, with their keys'.
+    pub(crate) stored_bytes: AtomicU64,
 }
 
 impl Shared {
@@ -144,8 +148,9 @@ impl Store {
         snapshot::remove_unfinished(directory)?;
         let (db, standing) = tables::open(&path, options.cache_bytes)?;
         let received = tables::received(&db)?;
-        let index = load_index(&db, standing.revision)?;
+        let (index, stored_bytes) = load_index(&db, standing.revision)?;
         let leases = load_leases(&db, &index)?;
+        let db = Arc::new(db);
         let view = View::open(
             &db,
             standing.revision,
@@ -155,10 +160,16 @@ impl Store {
         Ok(Self {
             shared: Arc::new(Shared {
                 path,
-                state: RwLock::new(State { index, view }),
+                state: RwLock::new(State {
+                    index,
+                    view,
+                    taken_over: 0,
+                }),
                 leases: RwLock::new(leases),
                 lease_clock: Mutex::new(LeaseClock::new(options.lease_checkpoint_interval)),
                 compacted_rows: watch::Sender::new(standing.compacted_rows),
+                compaction_holds: Holds::default(),
+                stored_bytes: AtomicU64::new(stored_bytes),
                 hub: Hub::new(standing.revision),
                 received: AtomicU64::new(received),
                 writer: Mutex::new(Writer::new(db, standing)),
@@ -188,14 +199,37 @@ impl Store {
         self.shared.written(Writer::checkpoint)
     }
 
-    /// Deletes about a thousand rows that the last compaction made superfluous. Returns whether
-    /// there are more: call it again after the commands that wait meanwhile.
+    /// Deletes about a thousand rows that the last compaction made superfluous, unless it is
+    /// [held](Self::compaction_is_held). Returns whether there are more: call it again after the
+    /// commands that wait meanwhile.
     ///
     /// # Errors
     /// As [`Self::apply`].
     pub fn compaction_step(&self) -> Result<bool, StoreFault> {
         self.shared
             .written(|writer| writer.compaction_step(&self.shared))
+    }
+
+    /// Whether a [snapshot](Self::snapshot) keeps compaction from deleting rows: then
+    /// [`Self::compaction_step`] does nothing.
+    #[must_use]
+    pub fn compaction_is_held(&self) -> bool {
+        self.shared.compaction_holds.are_there()
+    }
+
+    /// Begins a snapshot of all that is applied by now. Writes go on while it is made.
+    ///
+    /// # Errors
+    /// The state can't be read.
+    pub fn snapshot(&self) -> Result<SnapshotSource, EtcdError> {
+        let mut source = Err(EtcdError::Compacted);
+        for _ in 0..READ_ATTEMPTS {
+            source = SnapshotSource::begin(self).map_err(|stop| self.shared.refuse(stop));
+            if !matches!(source, Err(EtcdError::Compacted)) {
+                break;
+            }
+        }
+        source
     }
 
     /// Resolves when the rows compacted at `revision` are deleted. Safe to drop.
@@ -311,6 +345,13 @@ impl Store {
         std::fs::metadata(&self.shared.path).map_or(0, |file| file.len())
     }
 
+    /// The size of the history that is stored, without what surrounds it on the disk; compaction
+    /// makes it smaller.
+    #[must_use]
+    pub fn stored_bytes(&self) -> u64 {
+        self.shared.stored_bytes.load(Ordering::Acquire)
+    }
+
     /// Hashes the history up to `revision`; 0 is the newest. Reads all of it, so call it where
     /// that may take long. Replicas that agree have the same hash.
     ///
@@ -329,10 +370,11 @@ impl Store {
     ///
     /// # Errors
     /// Compactions overtook it again and again, or the state can't be read.
-    pub fn hash_state(&self) -> Result<u64, EtcdError> {
+    pub fn hash_state(&self) -> Result<u32, EtcdError> {
         let mut hash = Err(EtcdError::Compacted);
         for _ in 0..READ_ATTEMPTS {
             hash = hash_state(&self.shared, &self.shared.view())
+                .map(fold)
                 .map_err(|stop| self.shared.refuse(stop));
             if !matches!(hash, Err(EtcdError::Compacted)) {
                 break;
@@ -350,10 +392,33 @@ impl Store {
     }
 }
 
+/// How many want compaction to wait.
+#[derive(Default)]
+pub(crate) struct Holds(AtomicUsize);
+
+impl Holds {
+    pub(crate) fn hold(&self) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn release(&self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn are_there(&self) -> bool {
+        self.0.load(Ordering::Acquire) > 0
+    }
+}
+
 pub(crate) type Rows = redb::ReadOnlyTable<&'static RowKey, &'static [u8]>;
 
-/// Rebuilds the index from the rows.
-pub(crate) fn load_index(db: &Database, newest: i64) -> Result<Index, StoreFault> {
+/// What a row counts for.
+pub(crate) fn stored_size(row: &[u8]) -> u64 {
+    (size_of::<RowKey>() + row.len()) as u64
+}
+
+/// Rebuilds the index from the rows, and sums up their sizes.
+pub(crate) fn load_index(db: &Database, newest: i64) -> Result<(Index, u64), StoreFault> {
     let action = "reading the rows";
     let rows = db
         .begin_read()
@@ -361,11 +426,13 @@ pub(crate) fn load_index(db: &Database, newest: i64) -> Result<Index, StoreFault
         .open_table(ROWS)
         .map_err(disk(action))?;
     let mut index = Index::default();
+    let mut stored_bytes = 0;
     for row in rows.iter().map_err(disk(action))? {
         let (key, row) = row.map_err(disk(action))?;
         let revision = Revision::from_row_key(key.value())
             .filter(|revision| revision.main <= newest)
             .ok_or_else(|| StoreFault::damaged("a row has an impossible revision"))?;
+        stored_bytes += stored_size(row.value());
         let record = Record::decode(row.value())?;
         let head = match record {
             Record::Put {
@@ -383,7 +450,7 @@ pub(crate) fn load_index(db: &Database, newest: i64) -> Result<Index, StoreFault
         };
         index.load(record.key(), revision, head);
     }
-    Ok(index)
+    Ok((index, stored_bytes))
 }
 
 /// Reads the leases, and attaches their keys again.

@@ -33,11 +33,13 @@ pub(crate) struct View {
     pub(crate) rows: ReadOnlyTable<&'static RowKey, &'static [u8]>,
     /// For the tables that few readers want.
     commit: ReadTransaction,
+    /// Open for as long as somebody reads from it, also when another took its place.
+    _db: Arc<Database>,
 }
 
 impl View {
     pub(crate) fn open(
-        db: &Database,
+        db: &Arc<Database>,
         revision: i64,
         compacted: i64,
         mark: AppliedMark,
@@ -52,6 +54,7 @@ impl View {
             mark,
             rows,
             commit,
+            _db: Arc::clone(db),
         }))
     }
 
@@ -68,6 +71,8 @@ impl View {
 pub(crate) struct State {
     pub(crate) index: Index,
     pub(crate) view: Arc<View>,
+    /// How often another member's state took the place of this one.
+    pub(crate) taken_over: u64,
 }
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
 //! The one writer: transactions of the disk, and the publication of what they hold.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use redb::{Database, Durability, WriteTransaction};
 
 use crate::apply::{AppliedMark, ApplyBatch, Outcome};
 use crate::error::{StoreFault, disk};
-use crate::store::Shared;
+use crate::store::{Shared, stored_size};
 use crate::tables::{LEASES, META, ROWS, Standing};
 use crate::view::View;
 use crate::watch::Transaction;
@@ -20,7 +21,7 @@ const KEYS_PER_STEP: usize = 16 * 1024;
 
 /// What only the writer knows.
 pub(crate) struct Writer {
-    pub(crate) db: Database,
+    pub(crate) db: Arc<Database>,
     pub(crate) standing: Standing,
     pub(crate) durable: AppliedMark,
     /// Where compaction goes on; `None` is at the start.
@@ -32,10 +33,11 @@ struct Written {
     outcomes: Vec<Outcome>,
     transactions: Vec<Arc<Transaction>>,
     lease_changes: Vec<LeaseChange>,
+    written_bytes: u64,
 }
 
 impl Writer {
-    pub(crate) fn new(db: Database, standing: Standing) -> Self {
+    pub(crate) fn new(db: Arc<Database>, standing: Standing) -> Self {
         Self {
             db,
             durable: standing.mark.clone(),
@@ -59,6 +61,9 @@ impl Writer {
         let txn = begin(&self.db, Durability::None)?;
         let written = self.write(shared, &txn, batch)?;
         txn.commit().map_err(disk("committing a batch"))?;
+        shared
+            .stored_bytes
+            .fetch_add(written.written_bytes, Ordering::AcqRel);
         self.publish(shared)?;
         {
             let mut clock = shared.lease_clock.lock();
@@ -95,6 +100,7 @@ impl Writer {
             changes: Vec::new(),
             transactions: Vec::new(),
             lease_changes: Vec::new(),
+            written_bytes: 0,
             row: Vec::new(),
         };
         let mut outcomes = Vec::with_capacity(batch.commands.len());
@@ -112,6 +118,7 @@ impl Writer {
             outcomes,
             transactions: writing.transactions,
             lease_changes: writing.lease_changes,
+            written_bytes: writing.written_bytes,
         })
     }
 
@@ -145,6 +152,9 @@ impl Writer {
         if self.standing.compacted_rows >= target {
             return Ok(false);
         }
+        if shared.compaction_holds.are_there() {
+            return Ok(true);
+        }
         let cursor = self.compaction_cursor.as_ref();
         let found =
             shared
@@ -159,16 +169,20 @@ impl Writer {
                 standing.compacted_rows = target;
             }
             let txn = begin(&self.db, Durability::None)?;
+            let mut freed = 0;
             {
                 let mut rows = txn.open_table(ROWS).map_err(disk("opening the rows"))?;
                 for revision in &found.rows {
-                    rows.remove(&revision.row_key())
+                    let row = rows
+                        .remove(&revision.row_key())
                         .map_err(disk("deleting a compacted row"))?;
+                    freed += row.map_or(0, |row| stored_size(row.value()));
                 }
                 let mut meta = txn.open_table(META).map_err(disk("opening the tables"))?;
                 standing.write(&mut meta)?;
             }
             txn.commit().map_err(disk("committing a compaction"))?;
+            shared.stored_bytes.fetch_sub(freed, Ordering::AcqRel);
             self.standing = standing;
             shared.state.write().index.forget(&found.keys);
             // A new view, so that the old one does not pin the pages just freed.

@@ -24,6 +24,7 @@ use crate::lease_table::{LeaseTable, MAXIMUM_LEASE_TTL};
 use crate::range::header;
 use crate::record::Record;
 use crate::revision::{Revision, RowKey};
+use crate::store::stored_size;
 use crate::tables::Standing;
 use crate::view::{Reader, State};
 use crate::watch::{Change, Transaction};
@@ -48,6 +49,8 @@ pub(crate) struct Writing<'a, 'txn> {
     /// Changes of finished commands, one per revision.
     pub(crate) transactions: Vec<Arc<Transaction>>,
     pub(crate) lease_changes: Vec<LeaseChange>,
+    /// The size of the rows written.
+    pub(crate) written_bytes: u64,
     /// A row under construction; kept to reuse its memory.
     pub(crate) row: Vec<u8>,
 }
@@ -102,6 +105,7 @@ impl<'txn> Writing<'_, 'txn> {
         self.rows
             .insert(&revision.row_key(), &self.row[..])
             .map_err(disk("writing a row"))?;
+        self.written_bytes += stored_size(&self.row);
         Ok(())
     }
 

@@ -1,16 +1,18 @@
-//! `etcdserverpb.Maintenance`: how this member is.
+//! `etcdserverpb.Maintenance`: how this member is, and taking what it has away.
 
-use futures::stream::BoxStream;
+mod snapshot;
+
 use quorate_proto::etcdserverpb::alarm_request::AlarmAction;
 use quorate_proto::etcdserverpb::maintenance_server::{Maintenance, MaintenanceServer};
 use quorate_proto::etcdserverpb::{
     AlarmRequest, AlarmResponse, DefragmentRequest, DefragmentResponse, DowngradeRequest,
     DowngradeResponse, HashKvRequest, HashKvResponse, HashRequest, HashResponse, MoveLeaderRequest,
-    MoveLeaderResponse, SnapshotRequest, SnapshotResponse, StatusRequest, StatusResponse,
+    MoveLeaderResponse, SnapshotRequest, StatusRequest, StatusResponse,
 };
 use tokio::sync::Mutex;
 use tonic::{Request, Response, Status};
 
+use self::snapshot::Snapshots;
 use super::away::away;
 use super::member::Member;
 use super::status::{refused, unimplemented};
@@ -23,6 +25,7 @@ struct MaintenanceDoor {
     member: Member,
     /// A hash reads everything there is: one at a time.
     hashing: Mutex<()>,
+    snapshots: Snapshots,
 }
 
 /// The service.
@@ -30,6 +33,7 @@ pub(crate) fn service(member: Member) -> MaintenanceServer<impl Maintenance> {
     MaintenanceServer::new(MaintenanceDoor {
         member,
         hashing: Mutex::new(()),
+        snapshots: Snapshots::new(),
     })
 }
 
@@ -41,6 +45,7 @@ impl Maintenance for MaintenanceDoor {
     ) -> Result<Response<StatusResponse>, Status> {
         let node = self.member.node().status();
         let size = i64::try_from(self.member.store().size_bytes()).unwrap_or(i64::MAX);
+        let in_use = i64::try_from(self.member.store().stored_bytes()).unwrap_or(i64::MAX);
         let own = node.members.iter().find(|known| known.id == node.member_id);
         let is_learner = own.is_some_and(|known| known.is_learner);
         let errors = if node.leader.is_none() {
@@ -57,7 +62,7 @@ impl Maintenance for MaintenanceDoor {
             raft_term: node.term,
             raft_applied_index: node.applied,
             errors,
-            db_size_in_use: size,
+            db_size_in_use: in_use.min(size),
             is_learner,
             storage_version: STORAGE_VERSION.to_owned(),
             db_size_quota: 0,
@@ -96,7 +101,7 @@ impl Maintenance for MaintenanceDoor {
             hash.map_err(refused)
         });
         Ok(Response::new(HashResponse {
-            hash: fold(hash.await?),
+            hash: hash.await?,
             header: Some(self.member.header()),
         }))
     }
@@ -116,7 +121,7 @@ impl Maintenance for MaintenanceDoor {
         let hash = hash.await?;
         Ok(Response::new(HashKvResponse {
             header: Some(self.member.header()),
-            hash: fold(hash.hash),
+            hash: hash.short(),
             // etcd's way to say that nothing is compacted.
             compact_revision: match hash.compacted_revision {
                 0 => -1,
@@ -126,13 +131,13 @@ impl Maintenance for MaintenanceDoor {
         }))
     }
 
-    type SnapshotStream = BoxStream<'static, Result<SnapshotResponse, Status>>;
+    type SnapshotStream = snapshot::Responses;
 
     async fn snapshot(
         &self,
         _request: Request<SnapshotRequest>,
     ) -> Result<Response<Self::SnapshotStream>, Status> {
-        Err(unimplemented("Maintenance.Snapshot"))
+        self.snapshots.begin(&self.member).await.map(Response::new)
     }
 
     async fn move_leader(
@@ -148,9 +153,4 @@ impl Maintenance for MaintenanceDoor {
     ) -> Result<Response<DowngradeResponse>, Status> {
         Err(unimplemented("Maintenance.Downgrade"))
     }
-}
-
-/// A hash in the bits the wire has for it.
-fn fold(hash: u64) -> u32 {
-    (hash ^ (hash >> 32)) as u32
 }

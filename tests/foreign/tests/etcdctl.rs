@@ -187,3 +187,17 @@ fn the_history_has_a_hash() -> Result<()> {
     ensure!(hash()? == first);
     Ok(())
 }
+
+#[test]
+fn a_snapshot_is_saved() -> Result<()> {
+    let target = Target::start()?;
+    run(&target, &["put", &target.unique("ctl-snapshot"), "v"])?;
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("backup");
+    let file = file.to_str().context("a strange path")?;
+    // It refuses what does not end as etcd's do.
+    let told = run(&target, &["snapshot", "save", file])?;
+    ensure!(told.contains("Snapshot saved at"), "{told}");
+    ensure!(std::fs::metadata(file)?.len() % 512 == 32);
+    Ok(())
+}

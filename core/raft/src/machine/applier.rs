@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use openraft::storage::ApplyResponder;
 use quorate_store::{AppliedMark, ApplyBatch, CommandWithTime, Outcome, Received, Store};
@@ -15,6 +15,9 @@ use crate::encoding::{self, AppliedState};
 use crate::fault::{Fault, FaultCell};
 use crate::log::LogStore;
 use crate::types::{EntryPayload, Outcomes, StoredMembership, TypeConfig};
+
+/// How long to leave compaction alone while a snapshot is made.
+const HELD: Duration = Duration::from_millis(100);
 
 type Responder = ApplyResponder<TypeConfig>;
 
@@ -129,7 +132,8 @@ impl Applier {
     /// When there is something to do even if nothing is committed.
     fn next_duty(&self) -> Option<Instant> {
         if self.compacting {
-            return Some(Instant::now());
+            let held = self.store.compaction_is_held();
+            return Some(Instant::now() + if held { HELD } else { Duration::ZERO });
         }
         self.dirty
             .map(|dirty| dirty.since + self.limits.checkpoint_interval)

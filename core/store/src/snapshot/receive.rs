@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use quorate_proto::v1::snapshot_part::Body;
@@ -33,9 +34,10 @@ pub struct Incoming {
 /// A state that was received in full, and is durable. Dropped, its file goes.
 pub struct Received {
     file: Unfinished,
-    db: Database,
+    db: Arc<Database>,
     standing: Standing,
     index: Index,
+    stored_bytes: u64,
     leases: LeaseTable,
 }
 
@@ -91,6 +93,7 @@ impl Store {
                 db,
                 standing,
                 index,
+                stored_bytes,
                 leases,
             } = received;
             let view = View::open(
@@ -110,14 +113,16 @@ impl Store {
             let (revision, mark) = (standing.revision, standing.mark.clone());
             let compacted_rows = standing.compacted_rows;
             shared.received.store(mark.index, Ordering::Release);
+            shared.stored_bytes.store(stored_bytes, Ordering::Release);
             let old_writer = std::mem::replace(writer, Writer::new(db, standing));
             let old_state = {
                 let mut state = shared.state.write();
                 *shared.leases.write() = leases;
                 state.index = index;
+                state.taken_over += 1;
                 std::mem::replace(&mut state.view, view)
             };
-            // The old database writes when it is closed, into a file without a name.
+            // The old database is closed behind its last reader. It writes then, into a file without a name.
             drop((old_state, old_writer));
             shared.lease_clock.lock().step_down();
             shared.compacted_rows.send_replace(compacted_rows);
@@ -189,13 +194,14 @@ impl Incoming {
         txn.set_quick_repair(true);
         tables::write_received(&txn, &standing)?;
         txn.commit().map_err(disk("finishing a snapshot"))?;
-        let index = load_index(&self.db, standing.revision)?;
+        let (index, stored_bytes) = load_index(&self.db, standing.revision)?;
         let leases = load_leases(&self.db, &index)?;
         Ok(Received {
             file: self.file,
-            db: self.db,
+            db: Arc::new(self.db),
             standing,
             index,
+            stored_bytes,
             leases,
         })
     }

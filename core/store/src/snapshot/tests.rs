@@ -62,6 +62,7 @@ fn the_received_state_is_the_one_that_was_sent_also_after_a_crash() {
     assert_eq!(to.store.revision(), 2, "not before it is installed");
     to.store.install(received).unwrap();
     let same = |to: &Store| {
+        assert_eq!(to.stored_bytes(), from.store.stored_bytes());
         assert_eq!(to.hash_kv(0).unwrap(), from.store.hash_kv(0).unwrap());
         assert_eq!(to.applied(), from.store.applied());
         assert_eq!(to.durable_applied(), from.store.applied());
@@ -176,4 +177,48 @@ async fn watchers_of_what_is_compacted_in_the_snapshot_are_told() {
         .unwrap();
     let told = stream.next().await;
     assert!(told.canceled && told.compact_revision == 10, "{told:?}");
+}
+
+#[test]
+fn who_reads_the_old_state_reads_on() {
+    use redb::ReadableTableMetadata;
+    let from = Fixture::new();
+    let to = full();
+    for _ in 0..9 {
+        from.put("a", "new");
+    }
+    let to = to.reopened();
+    let old = to.store.shared.view();
+    to.store
+        .install(receive(&to.store, parts(&from.store)).unwrap())
+        .unwrap();
+    let rows = old.rows.range::<&crate::revision::RowKey>(..).unwrap();
+    let read = rows.map(|row| row.unwrap().1.value().len()).sum::<usize>();
+    assert!(read > 29 * (100 << 10), "{read}");
+    assert!(old.rows.len().unwrap() > 30);
+    drop(old);
+    assert_eq!(to.get("a").unwrap().value, "new");
+    assert!(to.store.fault().is_none());
+}
+
+#[test]
+fn a_save_ends_where_another_state_takes_the_place() {
+    let from = full();
+    let to = Fixture::new();
+    for number in 0..10 {
+        to.put(&format!("large/{number}"), &"x".repeat(100 << 10));
+    }
+    let mut save = to.store.snapshot().unwrap();
+    assert!(save.next_piece().unwrap().is_some());
+    to.store
+        .install(receive(&to.store, parts(&from.store)).unwrap())
+        .unwrap();
+    let refused = save.next_piece().unwrap_err();
+    assert_eq!(refused, crate::EtcdError::TakenOver);
+    assert_eq!(save.next_piece().unwrap(), None);
+    assert!(to.store.fault().is_none());
+    // The next one is of the new state.
+    let mut save = to.store.snapshot().unwrap();
+    assert_eq!(save.revision(), from.store.revision());
+    while save.next_piece().unwrap().is_some() {}
 }

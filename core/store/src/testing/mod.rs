@@ -45,7 +45,7 @@ pub(crate) struct Fixture {
 }
 
 /// A directory in memory where there is one: hundreds of stores are made, each with its syncs.
-fn temporary() -> tempfile::TempDir {
+pub(crate) fn temporary() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm")
         .or_else(|_| tempfile::tempdir())
         .unwrap()

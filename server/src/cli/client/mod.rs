@@ -9,6 +9,7 @@ mod lock;
 mod output;
 mod register;
 mod services;
+mod snapshot;
 mod status;
 
 use std::future::Future;
@@ -107,6 +108,9 @@ pub(crate) enum ClientCommand {
     /// Stand for an election and run a command while leading; or name the leader
     #[command(after_help = elect::EXAMPLES)]
     Elect(With<elect::ElectArguments>),
+    /// Save, check or restore the state of a server
+    #[command(after_help = snapshot::EXAMPLES)]
+    Snapshot(snapshot::SnapshotArguments),
     /// Show the servers
     Status(With<Nothing>),
 }
@@ -142,6 +146,7 @@ async fn answer(command: ClientCommand) -> Ending {
         ClientCommand::Watch(with) => with.run(kv::watch).await,
         ClientCommand::Lock(with) => with.run(lock::run).await,
         ClientCommand::Elect(with) => with.run(elect::run).await,
+        ClientCommand::Snapshot(arguments) => snapshot::run(arguments).await,
         ClientCommand::Status(with) => with.run(status::run).await,
     }
 }
