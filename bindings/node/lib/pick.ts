@@ -106,6 +106,11 @@ export function outcomeOf(error: unknown): Outcome {
   return has(CONNECT) ? 'connect_fail' : 'fail';
 }
 
+/** What it says of the instance that a signal ended the call: whose time was up waited in vain. */
+export function outcomeOfAbort(reason: unknown): Outcome {
+  return reason instanceof Error && reason.name === 'TimeoutError' ? 'timeout' : 'cancelled';
+}
+
 /** Makes picks of the numbers that cross the border; see `bindings/node/src/pick.rs`. */
 export class Picks {
   readonly #picker: native.Picker;

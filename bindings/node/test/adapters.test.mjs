@@ -119,6 +119,17 @@ for (const [way, call] of Object.entries(ways)) {
     assert.equal(seen.length, 1);
   });
 
+  test(`${way}: who gives up, for whatever reason, does not try another instance`, async () => {
+    const service = name();
+    const [one, other] = [await provider(service, () => {}), await provider(service, () => {})];
+    await within(has(service, 2), 'both are known');
+    await assert.rejects(call(`http://${service}/`, { signal: AbortSignal.timeout(200) }), { name: 'TimeoutError' });
+    const aborting = new AbortController();
+    setTimeout(() => aborting.abort(new Error('enough')), 200);
+    await assert.rejects(call(`http://${service}/`, { signal: aborting.signal }), { message: 'enough' });
+    assert.ok(one.seen.length + other.seen.length <= 2);
+  });
+
   test(`${way}: a service without instances is an error that says so`, async () => {
     const service = name();
     await assert.rejects(call(`http://${service}/`), { code: 'no_endpoints' });

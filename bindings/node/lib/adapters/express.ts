@@ -1,5 +1,6 @@
 /** Express applications, and all other servers of `node:http`, that register themselves. */
 
+import { once } from 'node:events';
 import type { Server } from 'node:net';
 import type { Client } from '../client.js';
 import { known } from '../options.js';
@@ -29,10 +30,14 @@ const OPTIONS = ['address', 'id', 'weight', 'zone', 'version', 'metadata', 'stat
 export async function serve(server: Server, client: Client, service: string, options?: ExpressOptions): Promise<Registering> {
   const { signals = ['SIGTERM'], ...register } = known(options, OPTIONS);
   if (!server.listening) {
-    await new Promise<void>((resolve, reject) => {
-      server.once('listening', resolve);
-      server.once('error', reject);
-    });
+    const closed = new AbortController();
+    const abort = (): void => closed.abort(new Error('the server was closed before it listened'));
+    server.once('close', abort);
+    try {
+      await once(server, 'listening', { signal: closed.signal });
+    } finally {
+      server.off('close', abort);
+    }
   }
   const registering = new Registering(client, service, server.address(), register);
   const end = (): void => {

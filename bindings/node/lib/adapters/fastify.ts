@@ -19,9 +19,9 @@ export interface FastifyOptions extends ServeOptions {
 
 /**
  * A plugin: `app.register(quorate, { client, service: 'shop' })`. The application is registered when it
- * listens, at the port it listens at, and deregistered before it is closed, so that answers under way
- * are finished after nobody picks it any more. While no server of Quorate answers, it works all the
- * same, and is registered later.
+ * listens, at the port it listens at. At a signal it is deregistered first and closed then; `app.close()`
+ * by itself begins by refusing requests, and deregisters next. While no server of Quorate answers, it
+ * works all the same, and is registered later.
  */
 export async function quorate(app: FastifyInstance, options: FastifyOptions): Promise<void> {
   const { client, service, signals = ['SIGTERM'], ...given } = options;
@@ -32,7 +32,9 @@ export async function quorate(app: FastifyInstance, options: FastifyOptions): Pr
   const { address, id, weight, zone, version, metadata, status, ttlMs } = given;
   const register = { address, id, weight, zone, version, metadata, status, ttlMs };
   let registering: Registering | undefined;
-  const close = (): void => void app.close();
+  const close = (): void => {
+    Promise.resolve(registering?.end()).finally(() => app.close());
+  };
   app.addHook('onListen', async () => {
     registering = new Registering(client, service, app.server.address(), register);
     for (const signal of signals) process.once(signal, close);

@@ -1,7 +1,7 @@
 /** `fetch` with service names for hosts. */
 
 import type { Client } from '../client.js';
-import { outcomeOf } from '../pick.js';
+import { outcomeOf, outcomeOfAbort } from '../pick.js';
 import type { Pick } from '../pick.js';
 import { known } from '../options.js';
 import { hostAndPort, Rules, verdict } from './http.js';
@@ -43,13 +43,15 @@ export function createFetch(client: Client, options?: FetchOptions): typeof glob
     if (attempts.isUnknown) await client.discover(service, { signal: signal ?? undefined });
     let pick = attempts.first();
     for (;;) {
+      const sent = directed(url, pick, request, init);
       const began = performance.now();
       let response: Response;
       try {
-        response = await fetch(...directed(url, pick, request, init));
+        response = await fetch(...sent);
       } catch (error) {
-        const outcome = outcomeOf(error);
-        const another = attempts.another(outcome);
+        const outcome = signal?.aborted ? outcomeOfAbort(signal.reason) : outcomeOf(error);
+        // Whoever gave up has no use for another answer.
+        const another = signal?.aborted ? null : attempts.another(outcome);
         pick.report(outcome);
         if (another === null) throw error;
         pick = another;
@@ -81,17 +83,17 @@ function directed(
   pick: Pick,
   request: Request | undefined,
   init: RequestInit | undefined,
-): [Request | URL, RequestInit] {
+): [URL, RequestInit] {
   const target = new URL(url);
   const { host, port } = hostAndPort(pick.address);
   target.hostname = host.includes(':') ? `[${host}]` : host;
   target.port = String(port);
-  if (request === undefined) return [target, { ...init }];
-  return [new Request(target, request.body === null ? request : { ...only(request), duplex: 'half' }), { ...init }];
+  return [target, request === undefined ? { ...init } : { ...only(request), ...init }];
 }
 
-/** What a request with a body says; `new Request` reads the body of a request, even one that is not sent. */
+/** What a request says beside its URL. */
 function only(request: Request): RequestInit {
   const { method, headers, body, redirect, signal, keepalive, referrer, referrerPolicy } = request;
-  return { method, headers, body, redirect, signal, keepalive, referrer, referrerPolicy };
+  const said = { method, headers, redirect, signal, keepalive, referrer, referrerPolicy };
+  return body === null ? said : { ...said, body, duplex: 'half' };
 }

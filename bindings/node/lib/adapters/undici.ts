@@ -2,7 +2,7 @@
 
 import type { Dispatcher } from 'undici';
 import type { Client } from '../client.js';
-import { outcomeOf } from '../pick.js';
+import { outcomeOf, outcomeOfAbort } from '../pick.js';
 import type { Pick } from '../pick.js';
 import { hostAndPort, Rules, verdict } from './http.js';
 import type { Attempts, HttpOptions, Verdict } from './http.js';
@@ -37,7 +37,7 @@ export function interceptor(client: Client, options?: HttpOptions): Dispatcher.D
   };
 }
 
-/** What `begin` was before an attempt is under way cannot be aborted through it. */
+/** One request, on its way from instance to instance. */
 class Call implements Dispatcher.DispatchHandler {
   #pick!: Pick;
   #began = 0;
@@ -82,14 +82,14 @@ class Call implements Dispatcher.DispatchHandler {
     this.#began = performance.now();
     const { host, port } = hostAndPort(pick.address);
     const address = host.includes(':') ? `[${host}]` : host;
-    const directed = {
-      ...this.request,
-      origin: `${this.origin.protocol}//${address}:${port}`,
-      headers: withHost(this.request.headers, this.origin.host),
-      // A certificate is the service's, not the instance's.
-      servername: this.origin.hostname,
-    };
     try {
+      const directed = {
+        ...this.request,
+        origin: `${this.origin.protocol}//${address}:${port}`,
+        headers: withHost(this.request.headers, this.origin.host),
+        // A certificate is the service's, not the instance's.
+        servername: this.origin.hostname,
+      };
       this.dispatch(directed, this);
     } catch (error) {
       pick.report('cancelled');
@@ -148,20 +148,23 @@ class Call implements Dispatcher.DispatchHandler {
     this.handler.onResponseEnd?.(controller, trailers);
   }
 
-  onResponseError(controller: Controller, error: Error): void {
+  /** Without a controller before there is a connection. */
+  onResponseError(controller: Controller | null, error: Error): void {
     if (this.#next !== null) {
       this.#send(this.#next);
       return;
     }
-    const outcome = outcomeOf(error);
+    // Only the caller aborts: `next` is set when this does.
+    const aborted = controller?.aborted === true;
+    const outcome = aborted ? outcomeOfAbort(error) : outcomeOf(error);
     // After its head an answer has been passed on, and cannot be asked for again.
-    const another = this.#verdict === undefined ? this.attempts.another(outcome) : null;
+    const another = aborted || this.#verdict !== undefined ? null : this.attempts.another(outcome);
     this.#pick.report(outcome);
     if (another !== null) {
       this.#send(another);
       return;
     }
-    this.handler.onResponseError?.(controller, error);
+    this.handler.onResponseError?.(controller as Controller, error);
   }
 }
 
