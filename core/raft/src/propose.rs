@@ -327,6 +327,9 @@ impl Shared {
             return shared.close();
         }
         let mut routing = shared.parts.routing.clone();
+        // Otherwise it would tell at once of a change that this attempt knew of already. One that is missed by this
+        // costs no more than the pause.
+        routing.mark_unchanged();
         shared.parts.runtime.spawn(async move {
             // Either is as good: another attempt may go better then.
             let _ = tokio::time::timeout(TRY_AGAIN, routing.changed()).await;

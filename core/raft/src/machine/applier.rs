@@ -170,6 +170,9 @@ impl Applier {
             // Applied meanwhile.
             return Ok(());
         }
+        // What consensus has cut off the log before it came to this must not come back after a crash: it may conflict
+        // with the new state.
+        self.log.sync().map_err(Fault::Log)?;
         let mark = self.store.install(received).map_err(Fault::Store)?;
         tracing::info!(entry = mark.index, "took over a snapshot");
         self.state = state;
