@@ -12,7 +12,12 @@ pub(super) fn outcome_of(error: &(dyn StdError + 'static)) -> Outcome {
         if let Some(outcome) = told_by(error) {
             return outcome;
         }
-        next = error.source();
+        // An I/O error made of another error does not give that for its source, but that one's source.
+        let inner = error.downcast_ref::<std::io::Error>();
+        next = match inner.and_then(std::io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
     }
     Outcome::Fail
 }
