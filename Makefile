@@ -7,7 +7,7 @@ SHELL := bash
 PROFILE ?= $(if $(filter demo bench,$(MAKECMDGOALS)),release,dev)
 TARGET := target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 # One selection for all that Rust tests: with another, cargo would build what is below with other features again.
-RUST := --workspace --exclude quorate-foreign --exclude quorate-node --exclude quorate-python
+RUST := --workspace --exclude quorate-foreign --exclude quorate-c --exclude quorate-node --exclude quorate-python
 
 PYTHON ?= python3
 VENV := .venv
@@ -32,7 +32,7 @@ demo: server python node c candidate ## Watch programs find each other through a
 	$(VENV_PYTHON) tests/demo/demo.py --quorate $(TARGET)/quorate \
 		--locker $(C_PREFIX)/bin/locker --candidate $(TARGET)/quorate-candidate
 
-test: lint test-rust test-python test-node test-foreign ## Everything CI runs
+test: lint test-rust test-python test-node test-c test-foreign ## Everything CI runs
 	$(MAKE) demo PROFILE=$(PROFILE)
 	$(MAKE) test-conformance
 	$(MAKE) test-parity
@@ -46,11 +46,8 @@ lint: ## Format and lints, warnings are errors
 		cargo clippy --workspace --all-targets --exclude quorate-foreign -- -D warnings; \
 		else echo "lint: clippy is not installed, skipped"; fi
 
-test-rust: ## Unit, property, process and end-to-end tests in Rust; the C binding, with sanitizers and Valgrind
+test-rust: ## Unit, property, process and end-to-end tests in Rust
 	cargo test $(RUST)
-
-test-c: debug ## Of these, the C binding's
-	cargo test -p quorate-c -- --test-threads=2
 
 test-python: debug python ## The Python binding against a real server
 	$(VENV_PYTHON) -m mypy --strict bindings/python/python/quorate
@@ -59,6 +56,10 @@ test-python: debug python ## The Python binding against a real server
 
 test-node: debug node ## The Node binding against a real server
 	cd $(NODE) && npm test
+
+# Two at a time: each program has a server of its own.
+test-c: debug c ## The C binding against a real server: C programs, sanitizers, Valgrind
+	cargo test -p quorate-c -- --test-threads=2
 
 # etcd's own client crate wants `protoc` to build; ours, made of protox, does instead.
 # The other way round, our client must work with a real etcd, and a real etcd must answer random
