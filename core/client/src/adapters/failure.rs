@@ -12,12 +12,13 @@ pub(super) fn outcome_of(error: &(dyn StdError + 'static)) -> Outcome {
         if let Some(outcome) = told_by(error) {
             return outcome;
         }
+        next = error.source();
         // An I/O error made of another error does not give that for its source, but that one's source.
-        let inner = error.downcast_ref::<std::io::Error>();
-        next = match inner.and_then(std::io::Error::get_ref) {
-            Some(inner) => Some(inner),
-            None => error.source(),
-        };
+        if let Some(io) = error.downcast_ref::<std::io::Error>()
+            && let Some(inner) = io.get_ref()
+        {
+            next = Some(inner);
+        }
     }
     Outcome::Fail
 }
